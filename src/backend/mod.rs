@@ -1,0 +1,3 @@
+//! One connection to a MySQL server and its exchanges.
+
+pub mod pool;

@@ -1,0 +1,1 @@
+//! Connection pools, one per tablet.

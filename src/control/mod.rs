@@ -1,0 +1,1 @@
+//! Cluster operations behind shardgate ctl.

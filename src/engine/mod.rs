@@ -1,0 +1,1 @@
+//! The engine: runs primitives against small traits, without sockets or pools.

@@ -1,0 +1,281 @@
+//! Errors as a client sees them, and the only table of errno and SQLSTATE pairs.
+//!
+//! A server's own error keeps its errno, SQLSTATE and text. The router's errors use the closest MySQL error
+//! (<https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html>) and, where Vitess has a
+//! stable code for the same thing, begin with it (`VT12001: unsupported: …`). Decisions to retry are made
+//! from [`Error::retry`], never from message text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Result with the router's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A database server answered with it, or broke the protocol.
+    Backend,
+    /// The client asked for something wrong.
+    Client,
+    /// The router could not do it.
+    Router,
+}
+
+/// Whether the same statement may be tried again by the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing of the statement reached a server: another connection may be tried.
+    FreshConnection,
+    /// The outcome is known and final, or unknown: never repeat it silently.
+    Never,
+}
+
+macro_rules! error_kinds {
+    ($($(#[$doc:meta])* $name:ident = $errno:literal $state:literal $vt:expr, $origin:ident;)*) => {
+        /// The router's own errors, one per MySQL error that they present themselves as.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorKind { $($(#[$doc])* $name,)* }
+
+        impl ErrorKind {
+            /// Every kind, for tests and documentation.
+            pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$name,)*];
+
+            /// MySQL's error number.
+            pub const fn errno(self) -> u16 { match self { $(Self::$name => $errno,)* } }
+
+            /// SQLSTATE, five ASCII characters.
+            pub const fn sqlstate(self) -> [u8; 5] { match self { $(Self::$name => *$state,)* } }
+
+            /// The stable code that the message begins with, as in Vitess.
+            pub const fn code(self) -> Option<&'static str> { match self { $(Self::$name => $vt,)* } }
+
+            const fn origin(self) -> Origin { match self { $(Self::$name => Origin::$origin,)* } }
+        }
+    };
+}
+
+error_kinds! {
+    /// Wrong user, password or host.
+    AccessDenied = 1045 b"28000" None, Client;
+    /// A name matches tables in several keyspaces.
+    AmbiguousTable = 1052 b"23000" None, Client;
+    /// A column name matches several tables.
+    AmbiguousColumn = 1052 b"23000" None, Client;
+    /// The router's mistake.
+    Bug = 1815 b"HY000" Some("VT13001: [BUG] "), Router;
+    /// A value cannot be converted to what a place needs.
+    CannotConvert = 1292 b"22007" None, Client;
+    /// Number of columns and of values differ.
+    ColumnCountMismatch = 1136 b"21S01" None, Client;
+    /// A write is not possible at a replica target.
+    ReplicaTarget = 1874 b"HY000" Some("VT09002: "), Client;
+    /// The connection to a server was lost after a statement was sent: its outcome is unknown.
+    BackendLost = 1105 b"HY000" Some("VT14003: "), Router;
+    /// A server sent something that is no valid protocol.
+    BackendProtocol = 1105 b"HY000" Some("VT14004: "), Backend;
+    /// Not possible while a transaction is active.
+    ActiveTransaction = 1192 b"HY000" None, Client;
+    /// A limit on memory or rows was passed.
+    LimitExceeded = 1041 b"HY000" Some("VT10001: "), Router;
+    /// The client broke the handshake.
+    BadHandshake = 1043 b"08S01" None, Client;
+    /// A packet's content is malformed.
+    MalformedPacket = 1835 b"HY000" None, Client;
+    /// The column that decides the shard is missing.
+    MissingVindexColumn = 1364 b"HY000" Some("VT09003: "), Client;
+    /// No healthy server for a target.
+    NoHealthyTablet = 1105 b"HY000" Some("VT14002: "), Router;
+    /// A statement needs a keyspace and none is selected.
+    NoKeyspace = 1046 b"3D000" None, Client;
+    /// A commit succeeded on some shards and failed on others.
+    NonAtomicCommit = 1105 b"HY000" Some("VT15002: "), Router;
+    /// A packet is larger than allowed.
+    PacketTooLarge = 1153 b"08S01" None, Client;
+    /// Sequence numbers of packets do not follow each other.
+    PacketsOutOfOrder = 1156 b"08S01" None, Client;
+    /// No connection became free in time.
+    PoolTimeout = 1203 b"42000" Some("VT14005: "), Router;
+    /// The router is shutting down.
+    ServerShutdown = 1053 b"08S01" None, Router;
+    /// SQL text that cannot be understood.
+    Syntax = 1064 b"42000" None, Client;
+    /// The statement ran longer than allowed.
+    QueryTimeout = 3024 b"HY000" None, Router;
+    /// Statement or connection was killed.
+    QueryInterrupted = 1317 b"70100" None, Client;
+    /// More clients than allowed.
+    TooManyConnections = 1040 b"08004" None, Client;
+    /// More prepared statements than allowed.
+    TooManyPreparedStatements = 1461 b"42000" None, Client;
+    /// The transaction cannot go on; the client must roll back.
+    TransactionBroken = 1105 b"HY000" Some("VT15001: "), Router;
+    /// A database or keyspace that does not exist.
+    UnknownDatabase = 1049 b"42000" None, Client;
+    /// A column that does not exist.
+    UnknownColumn = 1054 b"42S22" None, Client;
+    /// A protocol command that is not served.
+    UnknownCommand = 1047 b"08S01" None, Client;
+    /// A prepared statement id that does not exist.
+    UnknownStatement = 1243 b"HY000" None, Client;
+    /// A savepoint that does not exist.
+    UnknownSavepoint = 1305 b"42000" None, Client;
+    /// A table that does not exist.
+    UnknownTable = 1146 b"42S02" None, Client;
+    /// A system variable that does not exist.
+    UnknownVariable = 1193 b"HY000" None, Client;
+    /// A read-only variable was assigned.
+    ReadOnlyVariable = 1238 b"HY000" None, Client;
+    /// A session-only operation on a global variable, or the reverse.
+    VariableScope = 1228 b"HY000" None, Client;
+    /// A value that a variable cannot have.
+    WrongValueForVariable = 1231 b"42000" None, Client;
+    /// Wrong arguments to a statement.
+    WrongArguments = 1210 b"HY000" None, Client;
+    /// Something that is not planned yet, or that cannot be done over shards.
+    Unsupported = 1235 b"42000" Some("VT12001: unsupported: "), Router;
+    /// A privilege is missing.
+    PrivilegeMissing = 1227 b"42000" None, Client;
+    /// A value has no place in any shard, or a VSchema that cannot route.
+    NoShard = 1105 b"HY000" Some("VT05007: "), Client;
+    /// The VSchema of a keyspace is invalid.
+    InvalidVSchema = 1105 b"HY000" Some("VT05008: "), Router;
+    /// Plain text errors that fit no other kind.
+    Other = 1105 b"HY000" None, Router;
+}
+
+/// One error with everything a client is told.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: Option<ErrorKind>,
+    errno: u16,
+    sqlstate: [u8; 5],
+    message: Cow<'static, [u8]>,
+    origin: Origin,
+    retry: Retry,
+}
+
+impl Error {
+    /// An error of the router; `message` comes after the kind's stable code.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let mut text = message.into();
+        if let Some(code) = kind.code() {
+            text.insert_str(0, code);
+        }
+        Self(Box::new(Inner {
+            kind: Some(kind),
+            errno: kind.errno(),
+            sqlstate: kind.sqlstate(),
+            message: Cow::Owned(text.into_bytes()),
+            origin: kind.origin(),
+            retry: Retry::Never,
+        }))
+    }
+
+    /// A server's own error, kept as it came. `message` is in the connection's character set.
+    pub fn from_backend(errno: u16, sqlstate: [u8; 5], message: &[u8]) -> Self {
+        Self(Box::new(Inner {
+            kind: None,
+            errno,
+            sqlstate,
+            message: Cow::Owned(message.to_vec()),
+            origin: Origin::Backend,
+            retry: Retry::Never,
+        }))
+    }
+
+    /// `VT12001: unsupported: <what>`.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, what)
+    }
+
+    /// A mistake of the router itself.
+    pub fn bug(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Bug, what)
+    }
+
+    /// The same error, with another answer to "may the router try again?".
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
+        self
+    }
+
+    /// The router's kind; `None` for an error that a server sent.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        self.0.kind
+    }
+
+    /// MySQL's error number.
+    pub fn errno(&self) -> u16 {
+        self.0.errno
+    }
+
+    /// SQLSTATE, five ASCII characters.
+    pub fn sqlstate(&self) -> [u8; 5] {
+        self.0.sqlstate
+    }
+
+    /// The text, in the bytes that a client receives.
+    pub fn message(&self) -> &[u8] {
+        &self.0.message
+    }
+
+    /// Whose fault it is.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
+    }
+
+    /// Whether the router may try the statement again.
+    pub fn retry(&self) -> Retry {
+        self.0.retry
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(&self.0.message);
+        let state = String::from_utf8_lossy(&self.0.sqlstate);
+        write!(f, "{text} (errno {}) (sqlstate {state})", self.0.errno)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self}, {:?}, {:?})", self.0.origin, self.0.retry)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_plausible_errno_and_state() {
+        for kind in ErrorKind::ALL {
+            assert!(kind.errno() >= 1000, "{kind:?}");
+            assert!(kind.sqlstate().iter().all(u8::is_ascii_alphanumeric), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn stable_codes_are_unique() {
+        let mut codes: Vec<_> = ErrorKind::ALL.iter().filter_map(|kind| kind.code()).collect();
+        let all = codes.len();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all);
+    }
+
+    #[test]
+    fn messages_begin_with_the_stable_code() {
+        let error = Error::unsupported("window functions over several shards");
+        assert_eq!(error.message(), b"VT12001: unsupported: window functions over several shards");
+        assert_eq!(error.errno(), 1235);
+    }
+}

@@ -1,0 +1,1 @@
+//! Statement dispatch: joins plan, engine and session.

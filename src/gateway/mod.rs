@@ -1,0 +1,1 @@
+//! From a target to a backend connection: health, tablet choice, retry.

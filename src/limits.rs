@@ -1,0 +1,96 @@
+//! Every static limit, each with its reason. Sockets, queues, buffers and waits are bounded by these.
+
+use std::time::Duration;
+
+/// Largest payload of one MySQL packet; longer payloads continue in the next packet (protocol constant).
+pub const PACKET_PAYLOAD_BYTES_MAX: usize = 0xFF_FFFF;
+
+/// Largest command that a client may send, joined from its packets: MySQL's own upper bound for
+/// `max_allowed_packet` is 1 GiB, its default 64 MiB; a command is held whole, so the default rules.
+pub const COMMAND_BYTES_MAX: usize = 64 << 20;
+
+/// Largest packet that is accepted before a client has proved who it is: a handshake response with long
+/// connection attributes is a few KiB.
+pub const HANDSHAKE_PACKET_BYTES_MAX: usize = 64 << 10;
+
+/// Wait for a client to finish its handshake (MySQL's `connect_timeout` is 10 s).
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clients at once by default; more are refused with error 1040.
+pub const CLIENT_CONNECTIONS_MAX: usize = 20_000;
+
+/// Statements in one multi-statement packet.
+pub const STATEMENTS_PER_PACKET_MAX: usize = 1_000;
+
+/// Prepared statements of one session (MySQL's `max_prepared_stmt_count` is 16,382 for a whole server).
+pub const PREPARED_STATEMENTS_PER_SESSION_MAX: usize = 16_382;
+
+/// Prepared statements kept on one backend connection; the one used longest ago is closed first.
+pub const PREPARED_STATEMENTS_PER_BACKEND_MAX: usize = 256;
+
+/// Parameters of one prepared statement (protocol: a 16-bit count).
+pub const STATEMENT_PARAMETERS_MAX: usize = 65_535;
+
+/// Bytes of one transport buffer. 16 KiB holds most statements and keeps row streams at few system calls.
+pub const TRANSPORT_BUFFER_BYTES: usize = 16 << 10;
+
+/// Transport buffers that one worker thread keeps for reuse.
+pub const TRANSPORT_BUFFERS_KEPT_MAX: usize = 256;
+
+/// Rows that an operator may hold in memory for one statement (Vitess's `max-memory-rows`).
+pub const OPERATOR_ROWS_MAX: usize = 300_000;
+
+/// Bytes that an operator may hold in memory for one statement.
+pub const OPERATOR_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of a result that the router itself reads whole (health checks, sequences, field queries).
+pub const CONTROL_RESULT_BYTES_MAX: usize = 4 << 20;
+
+/// Largest single row that an operator decodes; pass-through rows have no such limit.
+pub const ROW_BYTES_MAX: usize = 64 << 20;
+
+/// Plans that the plan cache keeps.
+pub const PLAN_CACHE_ENTRIES_MAX: usize = 5_000;
+
+/// Longest text whose plan is cached: longer ones are usually bulk loads, used once.
+pub const PLAN_CACHE_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Connections to one tablet by default (MySQL's own `max_connections` is 151).
+pub const POOL_CONNECTIONS_MAX: usize = 120;
+
+/// Wait for a free connection before error.
+pub const POOL_WAIT: Duration = Duration::from_secs(10);
+
+/// An unused connection is closed after this.
+pub const POOL_IDLE: Duration = Duration::from_secs(300);
+
+/// A connection is not reused after this age, so that changes of the server's settings are picked up.
+pub const POOL_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// Wait for TCP connect and authentication at a server.
+pub const BACKEND_CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Time between health polls of one tablet: with the timeout it keeps a death visible within 2 s.
+pub const HEALTH_POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Wait for the answer to a health poll.
+pub const HEALTH_POLL_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// Time between looks at the topology, VSchema and users files.
+pub const FILE_POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Grace for running transactions when the router stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Warnings kept by a session (MySQL's `max_error_count` default on MariaDB; 1,024 on MySQL).
+pub const WARNINGS_PER_SESSION_MAX: usize = 64;
+
+/// Nesting of parsed SQL, so that hostile text cannot exhaust the stack.
+pub const SQL_DEPTH_MAX: usize = 100;
+
+/// Bytes of all long data sent for one prepared statement before its execution.
+pub const LONG_DATA_BYTES_MAX: usize = COMMAND_BYTES_MAX;
+
+const _: () = assert!(HANDSHAKE_PACKET_BYTES_MAX < PACKET_PAYLOAD_BYTES_MAX);
+const _: () = assert!(TRANSPORT_BUFFER_BYTES >= 4 << 10);
+const _: () = assert!(ROW_BYTES_MAX <= OPERATOR_BYTES_MAX);

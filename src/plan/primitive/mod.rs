@@ -1,0 +1,1 @@
+//! Primitives: the executable tree as plain data.

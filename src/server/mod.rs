@@ -1,0 +1,1 @@
+//! The MySQL listener: handshake, command loop, drain.

@@ -1,0 +1,1 @@
+//! One client's state: target, variables, settings, prepared statements, warnings, transaction.

@@ -1,0 +1,1 @@
+//! Topology stores: where topology and VSchema come from and how changes are noticed.

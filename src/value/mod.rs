@@ -1,0 +1,1 @@
+//! SQL values and their comparison and arithmetic as MySQL defines them.

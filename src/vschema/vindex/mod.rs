@@ -1,0 +1,1 @@
+//! Vindexes: functions from column values to keyspace ids, one file each.

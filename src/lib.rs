@@ -7,6 +7,7 @@
 pub mod config;
 pub mod error;
 pub mod limits;
+pub mod metrics;
 
 // Layers 0 and 1: pure. No I/O, no clock, no async.
 pub mod sql;

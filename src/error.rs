@@ -76,6 +76,8 @@ error_kinds! {
     BackendProtocol = 1105 b"HY000" Some("VT14004: "), Backend;
     /// Not possible while a transaction is active.
     ActiveTransaction = 1192 b"HY000" None, Client;
+    /// A target string that cannot be understood.
+    InvalidTarget = 1105 b"HY000" None, Client;
     /// A limit on memory or rows was passed.
     LimitExceeded = 1041 b"HY000" Some("VT10001: "), Router;
     /// The client broke the handshake.

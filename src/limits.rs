@@ -88,6 +88,12 @@ pub const WARNINGS_PER_SESSION_MAX: usize = 64;
 /// Nesting of parsed SQL, so that hostile text cannot exhaust the stack.
 pub const SQL_DEPTH_MAX: usize = 100;
 
+/// Longest target string of `USE`: keyspace names have at most 64 characters, key ranges a few bytes.
+pub const TARGET_BYTES_MAX: usize = 1_024;
+
+/// Largest configuration, topology, VSchema or users file: a VSchema of 10,000 tables takes about 4 MiB.
+pub const CONFIG_FILE_BYTES_MAX: usize = 32 << 20;
+
 /// Bytes of all long data sent for one prepared statement before its execution.
 pub const LONG_DATA_BYTES_MAX: usize = COMMAND_BYTES_MAX;
 

@@ -1,0 +1,34 @@
+//! The immutable state that a statement works on, from parse to last row.
+//!
+//! The one file of this room that knows the VSchema.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Topology;
+use crate::vschema::VSchema;
+
+/// VSchema and topology at one version. Whatever is derived from them (plans, above all) carries the version.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Grows by one with each change.
+    pub version: u64,
+    /// How tables are spread.
+    pub vschema: Arc<VSchema>,
+    /// Where shards and servers are.
+    pub topology: Arc<Topology>,
+}
+
+impl Snapshot {
+    /// The pair, with what does not fit together told by [`Self::warnings`].
+    pub fn new(version: u64, vschema: Arc<VSchema>, topology: Arc<Topology>) -> Self {
+        Self { version, vschema, topology }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keyspaces: Vec<_> = self.topology.keyspaces().iter().map(|keyspace| keyspace.name()).collect();
+        f.debug_struct("Snapshot").field("version", &self.version).field("keyspaces", &keyspaces).finish()
+    }
+}

@@ -1,1 +1,3 @@
 //! The MySQL listener: handshake, command loop, drain.
+
+pub mod registry;

@@ -1,3 +1,4 @@
 //! The MySQL listener: handshake, command loop, drain.
 
 pub mod registry;
+pub mod users;

@@ -13,6 +13,13 @@ pub const COMMAND_BYTES_MAX: usize = 64 << 20;
 /// connection attributes is a few KiB.
 pub const HANDSHAKE_PACKET_BYTES_MAX: usize = 64 << 10;
 
+/// Largest packet of a reply that is held back until it is complete (OK, EOF, ERR, column counts): their
+/// texts have at most 512 bytes, file names of LOCAL INFILE at most 4 KiB.
+pub const REPLY_HELD_BYTES_MAX: usize = 8 << 10;
+
+/// Columns of one result (MySQL allows 4,096 in a table; the protocol's prepare reply counts in 16 bits).
+pub const RESULT_COLUMNS_MAX: u64 = 65_535;
+
 /// Wait for a client to finish its handshake (MySQL's `connect_timeout` is 10 s).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -99,4 +106,6 @@ pub const LONG_DATA_BYTES_MAX: usize = COMMAND_BYTES_MAX;
 
 const _: () = assert!(HANDSHAKE_PACKET_BYTES_MAX < PACKET_PAYLOAD_BYTES_MAX);
 const _: () = assert!(TRANSPORT_BUFFER_BYTES >= 4 << 10);
+// A held packet and its header always fit into one transport buffer.
+const _: () = assert!(REPLY_HELD_BYTES_MAX + 4 <= TRANSPORT_BUFFER_BYTES);
 const _: () = assert!(ROW_BYTES_MAX <= OPERATOR_BYTES_MAX);

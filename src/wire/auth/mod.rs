@@ -1,0 +1,1 @@
+//! Authentication plugins: what client and server compute from a password and a salt.

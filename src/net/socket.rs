@@ -1,0 +1,212 @@
+//! A connected TCP or unix socket that several owners can look at: the stream that reads and writes it, and
+//! watches that wait for its end.
+//!
+//! Reading goes through `&self` on purpose: a watch can then run beside an exchange without a lock.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Quiet time after which the kernel asks whether the peer is still there.
+const KEEPALIVE_QUIET: Duration = Duration::from_secs(60);
+
+/// Time between looks at a peer that has sent more commands, so that its socket stays readable.
+const HANGUP_POLL: Duration = Duration::from_millis(500);
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+macro_rules! each {
+    ($socket:expr, $inner:ident => $call:expr) => {
+        match $socket {
+            Socket::Tcp($inner) => $call,
+            Socket::Unix($inner) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Takes a TCP connection over: small packets are sent at once, and dead peers are noticed.
+    pub(super) fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_QUIET))?;
+        Ok(Self::Tcp(stream))
+    }
+
+    pub(super) fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Reads what is there, without a second system call to learn that there is no more: a short read says so.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(each!(self, inner => inner.poll_read_ready(cx)))?;
+            let mut received = None;
+            let tried = self.try_io(|| {
+                let count = each!(self, inner => inner.try_read(buf))?;
+                received = Some(count);
+                // "Would block" clears the readiness. With edge-triggered events, the next bytes set it again.
+                let is_short = count > 0 && count < buf.len();
+                if is_short { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match (received, tried) {
+                (Some(count), _) => return Poll::Ready(Ok(count)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(each!(self, inner => inner.poll_write_ready(cx)))?;
+            match each!(self, inner => inner.try_write(bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        let shut = each!(self, inner => SockRef::from(inner).shutdown(std::net::Shutdown::Write));
+        match shut {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            other => other,
+        }
+    }
+
+    fn try_io<T>(&self, action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        each!(self, inner => inner.try_io(Interest::READABLE, action))
+    }
+
+    async fn readable(&self) -> io::Result<Ready> {
+        each!(self, inner => inner.ready(Interest::READABLE).await)
+    }
+
+    /// Bytes that could be read now, at most one; 0 at the end of the stream.
+    fn try_peek(&self) -> io::Result<usize> {
+        let mut byte = [MaybeUninit::uninit()];
+        self.try_io(|| each!(self, inner => SockRef::from(inner).peek(&mut byte)))
+    }
+
+    /// Returns when the peer has closed its side. Takes nothing from the stream.
+    async fn closed(&self) {
+        loop {
+            match self.readable().await {
+                Ok(ready) if !ready.is_read_closed() => {}
+                Ok(_) | Err(_) => return,
+            }
+            match self.try_peek() {
+                Ok(0) => return,
+                // There is more to read, which stays so: readiness says nothing new until the end comes.
+                Ok(_) => tokio::time::sleep(HANGUP_POLL).await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Waits for a peer to hang up, independently of the stream that talks to it. Cheap to make and to drop: no
+/// descriptor, no system call.
+#[derive(Clone, Debug)]
+pub struct HangupWatch(Arc<Socket>);
+
+impl HangupWatch {
+    /// Returns when the peer has closed the connection or its sending side, even if bytes that it sent before
+    /// were not read yet. Takes nothing from the stream.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// A socket as a byte stream, which may begin with bytes that were read from it earlier.
+#[derive(Debug)]
+pub(super) struct Transport {
+    socket: Arc<Socket>,
+    early: Vec<u8>,
+    early_read: usize,
+}
+
+impl Transport {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket: Arc::new(socket), early: vec![], early_read: 0 }
+    }
+
+    /// Gives bytes back that were read already; only once, before anything else is read.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        debug_assert_eq!(self.early_read, self.early.len());
+        self.early = bytes.to_vec();
+        self.early_read = 0;
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(super) fn hangup_watch(&self) -> HangupWatch {
+        HangupWatch(Arc::clone(&self.socket))
+    }
+
+    pub(super) fn poll_read_slice(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.early.is_empty() {
+            let early = &self.early[self.early_read..];
+            let count = early.len().min(buf.len());
+            buf[..count].copy_from_slice(&early[..count]);
+            self.early_read += count;
+            if self.early_read == self.early.len() {
+                self.early = vec![];
+                self.early_read = 0;
+            }
+            return Poll::Ready(Ok(count));
+        }
+        self.socket.poll_read(cx, buf)
+    }
+
+    pub(super) fn poll_write_slice(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, bytes)
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let count = ready!(self.get_mut().poll_read_slice(cx, buf.initialize_unfilled()))?;
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_slice(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.shutdown())
+    }
+}

@@ -1,0 +1,184 @@
+//! The differences between a plain server's answer and the router's.
+
+use std::collections::BTreeSet;
+
+use crate::client::{Column, OkReply, Reply, ResultSet, Row, ServerError};
+use crate::script::Order;
+
+const STATUS_IN_TRANSACTION: u16 = 1;
+const STATUS_AUTOCOMMIT: u16 = 2;
+const STATUS_NO_BACKSLASH_ESCAPES: u16 = 512;
+const STATUS_IN_READ_ONLY_TRANSACTION: u16 = 8192;
+const STATUS_COMPARED: u16 =
+    STATUS_IN_TRANSACTION | STATUS_AUTOCOMMIT | STATUS_NO_BACKSLASH_ESCAPES | STATUS_IN_READ_ONLY_TRANSACTION;
+
+/// What differs, in one line each. `ignored` names fields a script does not want compared.
+pub struct Comparison<'a> {
+    pub keyspace: &'a str,
+    pub order: &'a Order,
+    pub has_order_by: bool,
+    pub ignored: &'a BTreeSet<String>,
+}
+
+impl Comparison<'_> {
+    /// Compares whole answers (several replies for multi-statements).
+    pub fn replies(&self, plain: &[Reply], router: &[Reply]) -> Vec<String> {
+        if plain.len() != router.len() {
+            return vec![format!("replies: plain {} router {}", plain.len(), router.len())];
+        }
+        plain.iter().zip(router).flat_map(|(plain, router)| self.reply(plain, router)).collect()
+    }
+
+    pub fn reply(&self, plain: &Reply, router: &Reply) -> Vec<String> {
+        match (plain, router) {
+            (Reply::Ok(plain), Reply::Ok(router)) => self.ok(plain, router),
+            (Reply::Err(plain), Reply::Err(router)) => self.error(plain, router),
+            (Reply::Rows(plain), Reply::Rows(router)) => self.result_set(plain, router),
+            _ => vec![format!("kind: plain {} router {}", summary(plain), summary(router))],
+        }
+    }
+
+    fn ok(&self, plain: &OkReply, router: &OkReply) -> Vec<String> {
+        let mut found = Vec::new();
+        self.field(&mut found, "affected-rows", plain.affected_rows, router.affected_rows);
+        self.field(&mut found, "insert-id", plain.last_insert_id, router.last_insert_id);
+        self.field(&mut found, "warnings", plain.warnings, router.warnings);
+        self.field(&mut found, "info", &plain.info, &router.info);
+        self.field(&mut found, "status", plain.status & STATUS_COMPARED, router.status & STATUS_COMPARED);
+        found
+    }
+
+    pub fn error(&self, plain: &ServerError, router: &ServerError) -> Vec<String> {
+        let mut found = Vec::new();
+        self.field(&mut found, "errno", plain.errno, router.errno);
+        self.field(&mut found, "sqlstate", &plain.sqlstate, &router.sqlstate);
+        self.field(&mut found, "message", &plain.message, &self.without_prefix(&router.message));
+        found
+    }
+
+    fn result_set(&self, plain: &ResultSet, router: &ResultSet) -> Vec<String> {
+        let mut found = Vec::new();
+        self.columns(&mut found, &plain.columns, &router.columns);
+        self.field(&mut found, "warnings", plain.warnings, router.warnings);
+        self.field(&mut found, "status", plain.status & STATUS_COMPARED, router.status & STATUS_COMPARED);
+        if let Err(error) = router.check() {
+            found.push(format!("rows: the router's cannot be decoded: {error}"));
+        }
+        if !self.ignored.contains("rows") {
+            found.extend(self.rows(plain, router));
+        }
+        found
+    }
+
+    pub fn columns(&self, found: &mut Vec<String>, plain: &[Column], router: &[Column]) {
+        self.field(found, "column-count", plain.len(), router.len());
+        for (plain, router) in plain.iter().zip(router) {
+            let name = &plain.name;
+            self.field(found, "name", name, &router.name);
+            self.column_field(found, name, "org-name", &plain.org_name, &router.org_name);
+            self.column_field(found, name, "table", &plain.table, &router.table);
+            self.column_field(found, name, "org-table", &plain.org_table, &router.org_table);
+            self.column_field(found, name, "schema", &plain.schema, &self.without_prefix(&router.schema));
+            self.column_field(found, name, "type", plain.type_code, router.type_code);
+            self.column_field(found, name, "flags", plain.flags, router.flags);
+            self.column_field(found, name, "charset", plain.charset, router.charset);
+            self.column_field(found, name, "decimals", plain.decimals, router.decimals);
+            self.column_field(found, name, "length", plain.length, router.length);
+        }
+    }
+
+    fn rows(&self, plain: &ResultSet, router: &ResultSet) -> Option<String> {
+        if plain.rows.len() != router.rows.len() {
+            return Some(format!(
+                "row-count: plain {} router {}{}",
+                plain.rows.len(),
+                router.rows.len(),
+                first_rows(plain, router)
+            ));
+        }
+        let (same_order, key): (bool, Option<&[usize]>) = match self.order {
+            Order::Count => return None,
+            Order::Exact => (true, None),
+            Order::ByStatement => (self.has_order_by, None),
+            Order::Multiset => (false, None),
+            Order::Columns(columns) => (false, Some(columns)),
+        };
+        if same_order {
+            return (plain.rows != router.rows).then(|| format!("rows:{}", first_rows(plain, router)));
+        }
+        if sorted(&plain.rows) != sorted(&router.rows) {
+            return Some(format!("rows (as a multiset):{}", first_rows(plain, router)));
+        }
+        let key = key?;
+        let keys = |set: &ResultSet| -> Vec<Vec<Option<String>>> {
+            set.text_rows()
+                .iter()
+                .map(|row| key.iter().map(|&column| row[column].clone()).collect())
+                .collect()
+        };
+        (keys(plain) != keys(router)).then(|| format!("order of rows:{}", first_rows(plain, router)))
+    }
+
+    fn field<T: PartialEq + std::fmt::Debug>(
+        &self,
+        found: &mut Vec<String>,
+        field: &str,
+        plain: T,
+        router: T,
+    ) {
+        if plain != router && !self.ignored.contains(field) {
+            found.push(format!("{field}: plain {plain:?} router {router:?}"));
+        }
+    }
+
+    fn column_field<T: PartialEq + std::fmt::Debug>(
+        &self,
+        found: &mut Vec<String>,
+        column: &str,
+        field: &str,
+        plain: T,
+        router: T,
+    ) {
+        if plain != router && !self.ignored.contains(field) {
+            found.push(format!("{field} of column {column}: plain {plain:?} router {router:?}"));
+        }
+    }
+
+    /// The servers behind the router call keyspace `k` database `vt_k`.
+    fn without_prefix(&self, text: &str) -> String {
+        text.replace(&format!("vt_{}", self.keyspace), self.keyspace)
+    }
+}
+
+fn sorted(rows: &[Row]) -> Vec<&Row> {
+    let mut sorted: Vec<_> = rows.iter().collect();
+    sorted.sort();
+    sorted
+}
+
+/// One line about a reply.
+pub fn summary(reply: &Reply) -> String {
+    match reply {
+        Reply::Ok(ok) => format!("OK ({} affected)", ok.affected_rows),
+        Reply::Err(error) => error.to_string(),
+        Reply::Rows(set) => format!("{} rows of {} columns", set.rows.len(), set.columns.len()),
+    }
+}
+
+fn first_rows(plain: &ResultSet, router: &ResultSet) -> String {
+    let show = |set: &ResultSet| {
+        let mut text = String::new();
+        for row in set.text_rows().iter().take(8) {
+            let values: Vec<_> =
+                row.iter().map(|value| value.as_deref().unwrap_or("NULL").to_owned()).collect();
+            let mut line = values.join("|");
+            if line.len() > 200 {
+                line = line.chars().take(200).collect();
+            }
+            text.push_str("\n        ");
+            text.push_str(&line);
+        }
+        text
+    };
+    format!("\n      plain:{}\n      router:{}", show(plain), show(router))
+}

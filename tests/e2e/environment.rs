@@ -1,0 +1,358 @@
+//! What the scripts run on: per engine one plain server, four backends that hold the shards of four keyspaces,
+//! and the router as its own process.
+//!
+//! The keyspaces `u` (unsharded), `s1`, `s2` and `s4` (1, 2 and 4 shards) have the same tables. Shards of
+//! different keyspaces share servers, each in a database of its own: five servers are enough.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, Options};
+use crate::servers::{self, Programs, Server};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    MariaDb,
+    MySql,
+}
+
+impl Engine {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
+
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "mariadb" => Ok(Self::MariaDb),
+            "mysql" => Ok(Self::MySql),
+            _ => Err(format!("unknown engine {name}")),
+        }
+    }
+}
+
+/// Keyspaces with their shards; a shard's server is its place in the list.
+const KEYSPACES: [(&str, &[&str]); 4] =
+    [("u", &["-"]), ("s1", &["-"]), ("s2", &["-80", "80-"]), ("s4", &["-40", "40-80", "80-c0", "c0-"])];
+
+/// The first backend of each keyspace, so that work is spread.
+const FIRST_SERVER: [usize; 4] = [0, 1, 2, 0];
+const SERVER_COUNT: usize = 4;
+
+const SCHEMA: &str = include_str!("schema/tables.sql");
+const VSCHEMA: &str = include_str!("schema/sharded.json");
+
+/// Tables whose ids the server or a sequence makes.
+const GENERATED: [&str; 2] = ["orders", "customer"];
+
+pub const ROUTER_USER: &str = "e2e";
+pub const ROUTER_PASSWORD: &str = "a secret";
+const BACKEND_USER: &str = "vt_app";
+const BACKEND_PASSWORD: &str = "vt_app's password";
+const ROUTER_WAIT: Duration = Duration::from_secs(20);
+
+pub struct Environment {
+    pub engine: Engine,
+    pub programs: Programs,
+    pub plain: Server,
+    pub backends: Vec<Server>,
+    pub router: Router,
+    /// With `--self`: a second plain server in the router's place, which shows mistakes of the scripts.
+    double: Option<Server>,
+    tables: Vec<String>,
+}
+
+impl Environment {
+    /// Starts everything below `folder`.
+    pub fn start(engine: Engine, programs: &Programs, folder: &Path) -> Result<Self, String> {
+        let template = servers::prepare(engine, programs, folder)?;
+        let start = |name: &str| Server::start(engine, programs, &template, &folder.join(name));
+        let mut plain = start("plain")?;
+        let mut backends = (0..SERVER_COUNT)
+            .map(|index| start(&format!("backend{index}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        prepare_plain(&mut plain)?;
+        for (index, backend) in backends.iter_mut().enumerate() {
+            prepare_backend(backend, index)?;
+        }
+        let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+        write_config(folder, &addresses)?;
+        let router = Router::start(folder)?;
+        Ok(Self {
+            engine,
+            programs: programs.clone(),
+            plain,
+            backends,
+            router,
+            double: None,
+            tables: table_names(),
+        })
+    }
+
+    /// Starts two plain servers, the second in the router's place.
+    pub fn start_double(engine: Engine, programs: &Programs, folder: &Path) -> Result<Self, String> {
+        let template = servers::prepare(engine, programs, folder)?;
+        let start = |name: &str| Server::start(engine, programs, &template, &folder.join(name));
+        let (mut plain, mut double) = (start("plain")?, start("double")?);
+        prepare_plain(&mut plain)?;
+        prepare_plain(&mut double)?;
+        let router = Router {
+            address: double.address,
+            http: double.address,
+            log: folder.join("double/log"),
+            child: None,
+        };
+        let double = Some(double);
+        Ok(Self {
+            engine,
+            programs: programs.clone(),
+            plain,
+            backends: Vec::new(),
+            router,
+            double,
+            tables: table_names(),
+        })
+    }
+
+    pub fn plain_options(&self) -> Options {
+        Options::new(self.plain.address, ROUTER_USER, "")
+    }
+
+    pub fn router_options(&self) -> Options {
+        let password = if self.double.is_some() { "" } else { ROUTER_PASSWORD };
+        Options::new(self.router.address, ROUTER_USER, password)
+    }
+
+    /// Empties every table of a keyspace, on both sides.
+    pub fn reset(&self, keyspace: &str, generated_ids: bool) -> Result<(), String> {
+        let error = |error: crate::client::ClientError| error.0;
+        let position = KEYSPACES.iter().position(|(name, _)| *name == keyspace).ok_or("unknown keyspace")?;
+        let mut databases = vec![(self.plain.root(), keyspace.to_owned())];
+        if let Some(double) = &self.double {
+            databases.push((double.root(), keyspace.to_owned()));
+        }
+        let shard_count = if self.double.is_some() { 0 } else { KEYSPACES[position].1.len() };
+        for shard in 0..shard_count {
+            let server = &self.backends[(FIRST_SERVER[position] + shard) % SERVER_COUNT];
+            databases.push((server.root(), format!("vt_{keyspace}")));
+        }
+        for (options, database) in databases {
+            let mut client = Client::login(&options.database(&database)).map_err(error)?;
+            // What a script created and left behind.
+            for row in client.rows("show tables").map_err(error)? {
+                let table = row[0].clone().unwrap_or_default();
+                if self.tables.contains(&table) {
+                    client.run(&format!("delete from `{table}`")).map_err(error)?;
+                } else if !table.ends_with("_seq") {
+                    client.run(&format!("drop table `{table}`")).map_err(error)?;
+                }
+            }
+            if generated_ids {
+                for table in GENERATED {
+                    client.run(&format!("alter table {table} auto_increment = 1")).map_err(error)?;
+                }
+            }
+        }
+        if generated_ids && self.double.is_none() {
+            let mut client = Client::login(&self.backends[0].root().database("vt_u")).map_err(error)?;
+            for table in GENERATED {
+                client.run(&format!("update {keyspace}_{table}_seq set next_id = 1")).map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn table_names() -> Vec<String> {
+    SCHEMA
+        .lines()
+        .filter_map(|line| line.strip_prefix("create table "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn schema_statements() -> impl Iterator<Item = &'static str> {
+    SCHEMA.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+}
+
+fn prepare_plain(plain: &mut Server) -> Result<(), String> {
+    let mut root = plain.wait()?;
+    let mut run = |sql: &str| root.run(sql).map_err(|error| error.0);
+    run(&format!("create user {ROUTER_USER}@'%' identified by ''"))?;
+    run(&format!("grant all on *.* to {ROUTER_USER}@'%'"))?;
+    for (keyspace, _) in KEYSPACES {
+        run(&format!("create database {keyspace}"))?;
+        run(&format!("use {keyspace}"))?;
+        for statement in schema_statements() {
+            run(statement)?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare_backend(backend: &mut Server, index: usize) -> Result<(), String> {
+    let mut root = backend.wait()?;
+    let mut run = |sql: &str| root.run(sql).map_err(|error| error.0);
+    run(&format!("create user {BACKEND_USER}@'%' identified by '{}'", BACKEND_PASSWORD.replace('\'', "''")))?;
+    run(&format!("grant all on *.* to {BACKEND_USER}@'%'"))?;
+    for (position, (keyspace, shards)) in KEYSPACES.iter().enumerate() {
+        if !(0..shards.len()).any(|shard| (FIRST_SERVER[position] + shard) % SERVER_COUNT == index) {
+            continue;
+        }
+        run(&format!("create database vt_{keyspace}"))?;
+        run(&format!("use vt_{keyspace}"))?;
+        for statement in schema_statements() {
+            run(statement)?;
+        }
+    }
+    if index == FIRST_SERVER[0] {
+        run("use vt_u")?;
+        for (keyspace, _) in &KEYSPACES {
+            for table in GENERATED {
+                let name = format!("{keyspace}_{table}_seq");
+                run(&format!(
+                    "create table {name} (id int, next_id bigint, cache bigint, primary key (id)) comment 'vitess_sequence'"
+                ))?;
+                // A cache of 1 makes the ids the ones that AUTO_INCREMENT gives.
+                run(&format!("insert into {name} values (0, 1, 1)"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_config(folder: &Path, servers: &[SocketAddr]) -> Result<(), String> {
+    let vschema = folder.join("vschema");
+    std::fs::create_dir_all(&vschema).map_err(|error| error.to_string())?;
+    let write = |path: PathBuf, text: &str| {
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let mut topology = String::from("{\"cells\": [\"zone1\"], \"keyspaces\": {");
+    let mut uid = 100;
+    for (position, (keyspace, shards)) in KEYSPACES.iter().enumerate() {
+        let separator = if position == 0 { "" } else { "," };
+        let _ = write!(topology, "{separator}\n  \"{keyspace}\": {{\"shards\": {{");
+        for (index, shard) in shards.iter().enumerate() {
+            let server = servers[(FIRST_SERVER[position] + index) % SERVER_COUNT];
+            let separator = if index == 0 { "" } else { "," };
+            let _ = write!(
+                topology,
+                "{separator}\n    \"{shard}\": {{\"tablets\": [{{\"alias\": \"zone1-{uid:010}\", \"type\": \"PRIMARY\", \
+                 \"hostname\": \"127.0.0.1\", \"mysql_port\": {}}}]}}",
+                server.port()
+            );
+            uid += 1;
+        }
+        topology.push_str("}}");
+        let text = if shards.len() == 1 && *keyspace == "u" {
+            unsharded_vschema()
+        } else {
+            VSCHEMA.replace("{ks}", keyspace)
+        };
+        write(vschema.join(format!("{keyspace}.json")), &text)?;
+    }
+    topology.push_str("}}\n");
+    write(folder.join("topology.json"), &topology)?;
+    write(
+        folder.join("users.json"),
+        &format!(
+            "{{\"{ROUTER_USER}\": [{{\"Password\": \"{ROUTER_PASSWORD}\"}}], \"user\": [{{\"Password\": \"\"}}]}}\n"
+        ),
+    )
+}
+
+fn unsharded_vschema() -> String {
+    let mut names: Vec<_> = table_names().iter().map(|name| format!("\"{name}\": {{}}")).collect();
+    for (keyspace, _) in &KEYSPACES {
+        names.extend(
+            GENERATED.iter().map(|table| format!("\"{keyspace}_{table}_seq\": {{\"type\": \"sequence\"}}")),
+        );
+    }
+    format!("{{\"tables\": {{\n  {}\n}}}}\n", names.join(",\n  "))
+}
+
+/// The router as a process, with everything it needs in one folder.
+pub struct Router {
+    pub address: SocketAddr,
+    pub http: SocketAddr,
+    pub log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Router {
+    pub fn start(folder: &Path) -> Result<Self, String> {
+        let port = servers::free_port;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
+        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
+        let control = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
+        let path = |name: &str| folder.join(name).display().to_string();
+        let config = format!(
+            "cell = \"zone1\"\n[mysql]\nlisten = \"{address}\"\nusers = \"{}\"\n[backend]\nuser = \"{BACKEND_USER}\"\n\
+             password = \"{BACKEND_PASSWORD}\"\n[topology]\nstore = \"file\"\nfile = \"{}\"\n[vschema]\ndir = \"{}\"\n\
+             [http]\nlisten = \"{http}\"\n[control]\nlisten = \"{control}\"\n",
+            path("users.json"),
+            path("topology.json"),
+            path("vschema"),
+        );
+        std::fs::write(folder.join("shardgate.toml"), config).map_err(|error| error.to_string())?;
+        let log = folder.join("router.log");
+        let file = std::fs::File::create(&log).map_err(|error| error.to_string())?;
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_shardgate"), "serve", "--config"])
+            .arg(path("shardgate.toml"))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().map_err(|error| error.to_string())?)
+            .stderr(file)
+            .spawn()
+            .map_err(|error| format!("cannot start the router: {error}"))?;
+        let mut router = Self { address, http, log, child: Some(child) };
+        router.wait()?;
+        Ok(router)
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Waits until a statement on every keyspace is answered.
+    fn wait(&mut self) -> Result<(), String> {
+        let begin = Instant::now();
+        let options = Options::new(self.address, ROUTER_USER, ROUTER_PASSWORD);
+        loop {
+            let answered = KEYSPACES.iter().all(|(keyspace, _)| {
+                Client::login(&options.clone().database(keyspace))
+                    .is_ok_and(|mut client| client.run("select count(*) from points").is_ok())
+            });
+            if answered {
+                return Ok(());
+            }
+            if !self.is_running() || begin.elapsed() > ROUTER_WAIT {
+                return Err(format!("the router does not serve: {}", self.log_text()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! End-to-end tests: every statement runs on a plain server and through Shardgate, on both engines.
+//!
+//! `cargo test --test e2e -- [--engine=mariadb|mysql] [--self] [--list] [FILTER…]`; a filter is part of a
+//! test's name, such as `mariadb::script::join`; `--self` puts a second plain server in the router's place. It is a harness of its own, because servers are started once for all tests.
+
+// A test program speaks to its reader, and may end by a panic.
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a test program")]
+
+mod client;
+mod compare;
+mod environment;
+mod params;
+mod runner;
+mod script;
+mod servers;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use environment::{Engine, Environment};
+use script::{Protocol, Script};
+
+/// Differences printed per test before the rest is only counted.
+const PRINTED_MAX: usize = 12;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse(std::env::args().skip(1));
+    params::self_check();
+    let scripts = match script::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/cases")) {
+        Ok(scripts) => scripts,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut totals = Totals::default();
+    for engine in [Engine::MariaDb, Engine::MySql] {
+        if arguments.engine.is_none_or(|wanted| wanted == engine) {
+            run_engine(engine, &scripts, &arguments, &mut totals);
+        }
+    }
+    totals.print();
+    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the command line asks for; options of the standard harness are accepted and ignored.
+struct Arguments {
+    engine: Option<Engine>,
+    list: bool,
+    double: bool,
+    filters: Vec<String>,
+}
+
+impl Arguments {
+    fn parse(arguments: impl Iterator<Item = String>) -> Self {
+        let mut parsed = Self { engine: None, list: false, double: false, filters: Vec::new() };
+        for argument in arguments {
+            if let Some(engine) = argument.strip_prefix("--engine=") {
+                parsed.engine = Engine::parse(engine).ok();
+            } else if argument == "--list" {
+                parsed.list = true;
+            } else if argument == "--self" {
+                parsed.double = true;
+            } else if !argument.starts_with('-') {
+                parsed.filters.push(argument);
+            }
+        }
+        parsed
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: Vec<String>,
+    statements: usize,
+    skipped: Vec<String>,
+    unsupported: Vec<String>,
+    missing: Vec<String>,
+}
+
+impl Totals {
+    fn test(&mut self, name: &str, problems: &[String]) {
+        if problems.is_empty() {
+            self.passed += 1;
+            println!("test {name} ... ok");
+            return;
+        }
+        println!("test {name} ... FAILED ({} differences)", problems.len());
+        for problem in problems.iter().take(PRINTED_MAX) {
+            println!("  {problem}");
+        }
+        if problems.len() > PRINTED_MAX {
+            println!("  … and {} more", problems.len() - PRINTED_MAX);
+        }
+        self.failed.push(name.to_owned());
+    }
+
+    fn print(&self) {
+        let mut unsupported = self.unsupported.clone();
+        unsupported.sort();
+        unsupported.dedup();
+        let mut skipped = self.skipped.clone();
+        skipped.sort();
+        skipped.dedup();
+        for line in &unsupported {
+            println!("unsupported: {line}");
+        }
+        for line in &skipped {
+            println!("skipped: {line}");
+        }
+        println!(
+            "\ne2e: {} passed, {} failed; {} statements compared, {} refused as unsupported, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.statements,
+            unsupported.len(),
+            skipped.len()
+        );
+        for name in &self.failed {
+            println!("  failed: {name}");
+        }
+        for missing in &self.missing {
+            println!("\n*** HALF THE MATRIX LEFT OUT: {missing} ***");
+        }
+    }
+}
+
+fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals: &mut Totals) {
+    let names: Vec<_> = script_tests(engine, scripts).filter(|(name, ..)| arguments.wants(name)).collect();
+    if arguments.list {
+        names.iter().for_each(|(name, ..)| println!("{name}: test"));
+        return;
+    }
+    if names.is_empty() {
+        return;
+    }
+    let Some(programs) = servers::programs(engine) else {
+        totals.missing.push(format!("{} is not installed (run tests/engines/install.sh)", engine.name()));
+        return;
+    };
+    let begin = Instant::now();
+    let folder = tempfile::Builder::new().prefix("shardgate-e2e-").tempdir().expect("a temporary folder");
+    let start = if arguments.double { Environment::start_double } else { Environment::start };
+    let mut environment = match start(engine, &programs, folder.path()) {
+        Ok(environment) => environment,
+        Err(error) => {
+            totals.test(&format!("{}::start", engine.name()), &[error]);
+            return;
+        }
+    };
+    println!("{}: servers and router are up after {:.1} s", engine.name(), begin.elapsed().as_secs_f32());
+    for (name, script, keyspace, protocol) in names {
+        if let Some(reason) = &script.skip {
+            totals.skipped.push(format!("{} {reason}", script.name));
+            continue;
+        }
+        let outcome = runner::run(&environment, script, keyspace, protocol);
+        totals.statements += outcome.statements;
+        totals.skipped.extend(outcome.skipped);
+        totals.unsupported.extend(outcome.unsupported);
+        totals.test(&name, &outcome.differences);
+    }
+    if !environment.router.is_running() {
+        totals.test(&format!("{}::router_still_runs", engine.name()), &[environment.router.log_text()]);
+    }
+    println!("{}: done after {:.1} s", engine.name(), begin.elapsed().as_secs_f32());
+}
+
+fn script_tests(
+    engine: Engine,
+    scripts: &[Script],
+) -> impl Iterator<Item = (String, &Script, &str, Protocol)> {
+    scripts.iter().filter(move |script| script.engine.is_none_or(|only| only == engine)).flat_map(
+        move |script| {
+            script.keyspaces.iter().flat_map(move |keyspace| {
+                script.protocols.iter().map(move |&protocol| {
+                    let name = format!(
+                        "{}::script::{}::{keyspace}::{}",
+                        engine.name(),
+                        script.name,
+                        protocol.name()
+                    );
+                    (name, script, keyspace.as_str(), protocol)
+                })
+            })
+        },
+    )
+}

@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod capability;
+pub mod charset;
 pub mod column_type;
 pub mod command;
 pub mod connect;

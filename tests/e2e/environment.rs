@@ -11,30 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Options};
-use crate::servers::{self, Programs, Server};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    MariaDb,
-    MySql,
-}
-
-impl Engine {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MariaDb => "mariadb",
-            Self::MySql => "mysql",
-        }
-    }
-
-    pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "mariadb" => Ok(Self::MariaDb),
-            "mysql" => Ok(Self::MySql),
-            _ => Err(format!("unknown engine {name}")),
-        }
-    }
-}
+use crate::servers::{self, Engine, Programs, Server};
 
 /// Keyspaces with their shards; a shard's server is its place in the list.
 const KEYSPACES: [(&str, &[&str]); 4] =

@@ -18,8 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use environment::{Engine, Environment};
+use environment::Environment;
 use script::{Protocol, Script};
+use servers::Engine;
 
 /// Differences printed per test before the rest is only counted.
 const PRINTED_MAX: usize = 12;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use crate::client::{CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
 use crate::compare::{Comparison, summary};
-use crate::environment::{Engine, Environment};
+use crate::environment::Environment;
 use crate::params;
 use crate::script::{ANY_ERROR, Protocol, Script, Side, Statement};
+use crate::servers::Engine;
 
 /// What a run of a script found.
 #[derive(Default)]

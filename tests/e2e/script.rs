@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::client::Param;
-use crate::environment::Engine;
 use crate::params;
+use crate::servers::Engine;
 
 /// `-- error any`: an error, whichever it is.
 pub const ANY_ERROR: u16 = 0;

@@ -7,7 +7,29 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Options};
-use crate::environment::Engine;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    MariaDb,
+    MySql,
+}
+
+impl Engine {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
+
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "mariadb" => Ok(Self::MariaDb),
+            "mysql" => Ok(Self::MySql),
+            _ => Err(format!("unknown engine {name}")),
+        }
+    }
+}
 
 /// A server that does not answer within this time is broken.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -133,7 +155,7 @@ impl Server {
             .arg(format!("--server-id={}", self.address.port()))
             // Plain settings of a small server; durability is of no interest here.
             .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-buffer-pool-size=64M"])
-            .args(["--max-connections=2000", "--max-allowed-packet=64M", "--character-set-server=utf8mb4"])
+            .args(["--max-connections=8000", "--max-allowed-packet=64M", "--character-set-server=utf8mb4"])
             .args(["--lower-case-table-names=0", "--innodb-lock-wait-timeout=5"]);
         match self.engine {
             Engine::MariaDb => {
@@ -167,6 +189,10 @@ impl Server {
     /// Login of an administrator without a password.
     pub fn root(&self) -> Options {
         Options::new(self.address, "root", "")
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Ends the process at once, as a crash would.

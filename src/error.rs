@@ -82,6 +82,8 @@ error_kinds! {
     LimitExceeded = 1041 b"HY000" Some("VT10001: "), Router;
     /// The client broke the handshake.
     BadHandshake = 1043 b"08S01" None, Client;
+    /// A login over plain TCP where TLS is required.
+    InsecureTransport = 3159 b"HY000" None, Client;
     /// A packet's content is malformed.
     MalformedPacket = 1835 b"HY000" None, Client;
     /// The column that decides the shard is missing.
@@ -92,6 +94,8 @@ error_kinds! {
     NoKeyspace = 1046 b"3D000" None, Client;
     /// A commit succeeded on some shards and failed on others.
     NonAtomicCommit = 1105 b"HY000" Some("VT15002: "), Router;
+    /// The client cannot use the authentication plugin that its account needs.
+    OldAuthentication = 1251 b"08004" None, Client;
     /// A packet is larger than allowed.
     PacketTooLarge = 1153 b"08S01" None, Client;
     /// Sequence numbers of packets do not follow each other.

@@ -23,6 +23,19 @@ pub const RESULT_COLUMNS_MAX: u64 = 65_535;
 /// Wait for a client to finish its handshake (MySQL's `connect_timeout` is 10 s).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Clients at once that have not logged in: beyond it, newcomers are refused, so that a flood of silent
+/// connections cannot take the places of those who have.
+pub const CLIENT_LOGINS_MAX: usize = 1_000;
+
+/// Wait for the rest of a command whose first bytes have arrived; a large one over a slow line takes minutes.
+pub const CLIENT_READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Wait for a client to take bytes of its reply (MySQL's `net_write_timeout`).
+pub const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Statement text that the process list keeps for each client.
+pub const PROCESS_TEXT_BYTES_MAX: usize = 1_024;
+
 /// Clients at once by default; more are refused with error 1040.
 pub const CLIENT_CONNECTIONS_MAX: usize = 20_000;
 

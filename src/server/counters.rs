@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::error::Origin;
+use crate::error::{Error, ErrorKind, Origin};
 use crate::metrics::{Counter, Histogram, Metrics};
 
 /// Kinds of commands that are counted apart.
@@ -111,6 +111,14 @@ impl ServerCounters {
             handshake_failures: failures("handshake"),
             panics: metrics.counter("shardgate_session_panics_total", "Sessions that ended in a panic.", &[]),
         })
+    }
+
+    /// Counts a login that ended in `error`.
+    pub fn login_failed(&self, error: &Error) {
+        match error.kind() {
+            Some(ErrorKind::AccessDenied) => self.auth_failures.increment(1),
+            _ => self.handshake_failures.increment(1),
+        }
     }
 
     /// The numbers of one worker.

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::limits::PROCESS_TEXT_BYTES_MAX;
+
 /// Number of a client connection: unique in this process, and what `CONNECTION_ID()` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
@@ -34,9 +36,6 @@ pub enum Interrupt {
     /// Somebody killed the statement.
     KillQuery,
 }
-
-/// Longest statement text kept for the process list.
-const TEXT_BYTES_MAX: usize = 1024;
 
 /// One client in the registry. The session updates it; others read it or ask the session to stop.
 #[derive(Debug)]
@@ -89,7 +88,7 @@ impl ClientEntry {
         if !text.is_empty() {
             let mut details = self.details();
             details.text.clear();
-            details.text.extend_from_slice(&text[..text.len().min(TEXT_BYTES_MAX)]);
+            details.text.extend_from_slice(&text[..text.len().min(PROCESS_TEXT_BYTES_MAX)]);
         }
     }
 
@@ -201,7 +200,7 @@ pub struct ProcessRow {
     pub seconds: u64,
     /// What the statement does just now.
     pub state: &'static str,
-    /// The running statement, cut to [`TEXT_BYTES_MAX`].
+    /// The running statement, cut to [`PROCESS_TEXT_BYTES_MAX`].
     pub text: Option<Vec<u8>>,
     /// Whether a transaction is open.
     pub is_in_transaction: bool,
@@ -323,8 +322,13 @@ pub struct Bounded {
 
 impl Bounded {
     /// Nothing used, at most `max`.
-    pub fn new(max: u32) -> Self {
-        Self { used: Arc::default(), max }
+    pub fn new(max: usize) -> Self {
+        Self { used: Arc::default(), max: u32::try_from(max).unwrap_or(u32::MAX) }
+    }
+
+    /// The bound.
+    pub fn max(&self) -> u32 {
+        self.max
     }
 
     /// One more, or `None` at the bound.
@@ -411,7 +415,7 @@ mod tests {
         let registry = registry();
         let client = registry.add("h".into());
         client.entry().begin(0x03, &[b'x'; 10_000], Instant::now());
-        assert_eq!(registry.list()[0].text.as_ref().map(Vec::len), Some(TEXT_BYTES_MAX));
+        assert_eq!(registry.list()[0].text.as_ref().map(Vec::len), Some(PROCESS_TEXT_BYTES_MAX));
     }
 
     #[test]

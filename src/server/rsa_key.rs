@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
+use rsa::RsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::rand_core::OsRng;
-use rsa::{Oaep, RsaPrivateKey};
 use tokio::sync::{OnceCell, Semaphore};
+
+use crate::wire::auth::rsa::decrypt_password;
+use crate::wire::connect::Salt;
 
 /// Bits of a key made here, as MySQL makes them.
 const KEY_BITS: usize = 2048;
@@ -51,16 +54,13 @@ impl RsaKey {
         Some(self.pair().await?.public_pem.clone())
     }
 
-    /// The bytes that a client encrypted for this key; `None` when it did not.
-    pub async fn decrypt(&self, ciphertext: Vec<u8>) -> Option<Vec<u8>> {
+    /// The password that a client encrypted for this key, mixed with the salt; `None` when it did not.
+    pub async fn decrypt(&self, ciphertext: Vec<u8>, salt: Salt) -> Option<Vec<u8>> {
         let pair = self.pair().await?;
         let _permit = self.permits.acquire().await.ok()?;
-        tokio::task::spawn_blocking(move || {
-            // Blinded, so that the time taken says nothing about the key.
-            pair.private.decrypt_blinded(&mut OsRng, Oaep::new::<rsa_sha1::Sha1>(), &ciphertext).ok()
-        })
-        .await
-        .ok()?
+        tokio::task::spawn_blocking(move || decrypt_password(&mut OsRng, &pair.private, &ciphertext, &salt))
+            .await
+            .ok()?
     }
 
     async fn pair(&self) -> Option<Arc<Pair>> {
@@ -88,19 +88,18 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
-    use rsa::RsaPublicKey;
-    use rsa::pkcs8::DecodePublicKey as _;
-
     use super::*;
+    use crate::wire::auth::rsa::encrypt_password;
 
     #[tokio::test]
     async fn decrypts_what_its_public_key_encrypted() {
         let key = RsaKey::lazy();
-        let public = RsaPublicKey::from_public_key_pem(&key.public_pem().await.unwrap()).unwrap();
-        let ciphertext = public.encrypt(&mut OsRng, Oaep::new::<rsa_sha1::Sha1>(), b"secret").unwrap();
-        assert_eq!(key.decrypt(ciphertext.clone()).await.as_deref(), Some(&b"secret"[..]));
-        assert_eq!(key.decrypt(ciphertext[1..].to_vec()).await, None);
-        assert_eq!(key.decrypt(Vec::new()).await, None);
+        let pem = key.public_pem().await.unwrap();
+        let salt = [7; 20];
+        let encrypted = encrypt_password(&mut OsRng, pem.as_bytes(), b"secret", &salt).unwrap();
+        assert_eq!(key.decrypt(encrypted.clone(), salt).await.as_deref(), Some(&b"secret"[..]));
+        assert_eq!(key.decrypt(encrypted[1..].to_vec(), salt).await, None);
+        assert_eq!(key.decrypt(Vec::new(), salt).await, None);
     }
 
     #[test]

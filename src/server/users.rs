@@ -14,8 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
+
+use crate::wire::auth::caching_sha2_password::{
+    StoredCrypt, StoredDigest, parse_stored_digest, stored_digest,
+};
+use crate::wire::auth::native_password;
 
 /// One way to log in as a user.
 #[derive(Debug)]
@@ -30,12 +33,11 @@ pub struct UserEntry {
 /// What is known of a password. Hashes only; `Debug` shows none of them.
 pub struct Secret {
     is_empty: bool,
-    /// SHA1(SHA1(password)).
-    native: Option<[u8; 20]>,
-    /// SHA256(SHA256(password)); for an entry with only a crypt string, set after the first full login.
-    sha2: OnceLock<[u8; 32]>,
+    native: Option<native_password::Stored>,
+    /// For an entry with only a crypt string, set after the first full login.
+    sha2: OnceLock<StoredDigest>,
     /// MySQL's `$A$005$…` string, which can verify only a whole password.
-    sha2_crypt: Option<Box<[u8]>>,
+    sha2_crypt: Option<StoredCrypt>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,19 +79,19 @@ impl Secret {
         self.is_empty
     }
 
-    /// SHA1(SHA1(password)), which `mysql_native_password` verifies against.
-    pub fn native(&self) -> Option<&[u8; 20]> {
+    /// What `mysql_native_password` verifies against.
+    pub fn native(&self) -> Option<&native_password::Stored> {
         self.native.as_ref()
     }
 
-    /// SHA256(SHA256(password)), which the fast path of `caching_sha2_password` verifies against.
-    pub fn sha2(&self) -> Option<&[u8; 32]> {
+    /// What the fast path of `caching_sha2_password` verifies against.
+    pub fn sha2(&self) -> Option<&StoredDigest> {
         self.sha2.get()
     }
 
     /// MySQL's `$A$005$…` string, which a whole password is verified against.
-    pub fn sha2_crypt(&self) -> Option<&[u8]> {
-        self.sha2_crypt.as_deref()
+    pub fn sha2_crypt(&self) -> Option<&StoredCrypt> {
+        self.sha2_crypt.as_ref()
     }
 
     /// Whether `caching_sha2_password` can log this user in.
@@ -99,20 +101,16 @@ impl Secret {
 
     /// Remembers the digest of a password that was just verified against the crypt string.
     pub fn cache_sha2(&self, password: &[u8]) {
-        let _ = self.sha2.set(sha256_twice(password));
+        let _ = self.sha2.set(stored_digest(password));
     }
 
     fn from_password(password: &str) -> Self {
         Self {
             is_empty: password.is_empty(),
-            native: Some(Sha1::digest(Sha1::digest(password)).into()),
-            sha2: OnceLock::from(sha256_twice(password.as_bytes())),
+            native: Some(native_password::stored(password.as_bytes())),
+            sha2: OnceLock::from(stored_digest(password.as_bytes())),
             sha2_crypt: None,
         }
-    }
-
-    fn from_hash(native: Option<[u8; 20]>, sha2: Option<[u8; 32]>, sha2_crypt: Option<Box<[u8]>>) -> Self {
-        Self { is_empty: false, native, sha2: sha2.map(OnceLock::from).unwrap_or_default(), sha2_crypt }
     }
 }
 
@@ -120,10 +118,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
-}
-
-fn sha256_twice(password: &[u8]) -> [u8; 32] {
-    Sha256::digest(Sha256::digest(password)).into()
 }
 
 /// The entries under which one login attempt is judged.
@@ -261,30 +255,21 @@ fn filled(text: Option<String>) -> Option<String> {
 
 /// Hash forms: `*` and 40 hex digits; `*` (optional) and 64 hex digits, or `$A$005$` with salt and digest.
 fn hashed_secret(native: Option<&str>, sha2: Option<&str>) -> Result<Secret, &'static str> {
-    let native = match native {
-        Some(text) => Some(decode_hex(text).ok_or("MysqlNativePassword")?),
-        None => None,
-    };
-    let (digest, crypt) = match sha2 {
-        Some(text) if text.starts_with("$A$") => (None, Some(text.as_bytes().into())),
-        Some(text) => (Some(decode_hex(text).ok_or("CachingSha2Password")?), None),
-        None => (None, None),
-    };
-    Ok(Secret::from_hash(native, digest, crypt))
-}
-
-fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.strip_prefix('*').unwrap_or(text).as_bytes();
-    if digits.len() != 2 * N {
-        return None;
+    let mut secret = Secret { is_empty: false, native: None, sha2: OnceLock::new(), sha2_crypt: None };
+    if let Some(text) = native {
+        secret.native = Some(native_password::parse_stored(text.as_bytes()).ok_or("MysqlNativePassword")?);
     }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high << 4 | low).ok()?;
+    match sha2 {
+        Some(text) if text.starts_with("$A$") => {
+            secret.sha2_crypt = Some(StoredCrypt::parse(text.as_bytes()).ok_or("CachingSha2Password")?);
+        }
+        Some(text) => {
+            let digest = parse_stored_digest(text.as_bytes()).ok_or("CachingSha2Password")?;
+            secret.sha2 = OnceLock::from(digest);
+        }
+        None => {}
     }
-    Some(bytes)
+    Ok(secret)
 }
 
 /// The users now in force, and where they came from.
@@ -368,7 +353,7 @@ mod tests {
             "none": {},
             "rotating": [{ "Password": "old" }, { "Password": "new", "SourceHost": "localhost" }],
             "native": { "MysqlNativePassword": "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4" },
-            "crypt": { "CachingSha2Password": "$A$005$abc", "Unknown": 1 },
+            "crypt": { "CachingSha2Password": "$A$005$12345678901234567890abcdefghijabcdefghijabcdefghijabcdefghij123", "Unknown": 1 },
             "digest": { "CachingSha2Password": "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855" }
         }"#,
         );
@@ -383,14 +368,14 @@ mod tests {
         let crypt = users.account("crypt", false);
         assert!(crypt.entries[0].secret().has_sha2() && crypt.entries[0].secret().sha2().is_none());
         crypt.entries[0].secret().cache_sha2(b"x");
-        assert_eq!(crypt.entries[0].secret().sha2(), Some(&sha256_twice(b"x")));
+        assert_eq!(crypt.entries[0].secret().sha2(), Some(&stored_digest(b"x")));
         assert_eq!(users.account("digest", false).entries[0].secret().sha2().unwrap()[0], 0xE3);
     }
 
     #[test]
     fn a_password_gives_the_hash_that_mysql_shows() {
         let users = users(r#"{ "u": { "Password": "mypass" } }"#);
-        let native = decode_hex::<20>("*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4");
+        let native = native_password::parse_stored(b"*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4");
         assert_eq!(users.account("u", false).entries[0].secret().native(), native.as_ref());
     }
 

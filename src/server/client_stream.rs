@@ -1,0 +1,348 @@
+//! The way back to a client: what a handler writes its replies with.
+//!
+//! Packets made here are buffered and leave with one system call when the command ends; forwarded bytes go out at
+//! once, behind whatever is buffered. Nothing is held between commands.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::time::timeout;
+
+use super::counters::WorkerCounters;
+use super::out_buffer::OutBuffer;
+use super::registry::{ClientEntry, Interrupt};
+use crate::error::{Error, Origin};
+use crate::limits;
+use crate::net::{HangupWatch, Packet, PacketError, PacketStream, Stream};
+use crate::wire::connect::Salt;
+use crate::wire::frame::write_packet_with;
+use crate::wire::row::put_text_field;
+use crate::wire::writer::put_lenenc_int;
+use crate::wire::{Capabilities, ColumnDefinition, EofPacket, ErrPacket, OkPacket, StatusFlags};
+
+/// One client's connection.
+pub struct ClientStream {
+    packets: PacketStream,
+    /// Packets that were made and not sent.
+    out: Option<OutBuffer>,
+    capabilities: Capabilities,
+    /// Random data that the client was greeted with.
+    salt: Salt,
+    entry: Arc<ClientEntry>,
+    counters: Arc<WorkerCounters>,
+}
+
+/// How a result ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResultEnd {
+    /// State of the session.
+    pub status: StatusFlags,
+    /// Number of warnings.
+    pub warnings: u16,
+}
+
+impl ClientStream {
+    // --- what was agreed, and who it is
+
+    /// What both sides agreed on. MULTI_STATEMENTS changes with COM_SET_OPTION.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// The client's place in the registry.
+    pub fn entry(&self) -> &Arc<ClientEntry> {
+        &self.entry
+    }
+
+    /// Whether results end with OK instead of EOF packets.
+    pub fn deprecates_eof(&self) -> bool {
+        self.capabilities.contains(Capabilities::DEPRECATE_EOF)
+    }
+
+    /// Sequence number of the next packet of the reply: 1 after a command.
+    pub fn sequence(&mut self) -> u8 {
+        *self.packets.sequence_mut()
+    }
+
+    /// Takes over the count after forwarded packets (`ReplyScanner::next_sequence`).
+    pub fn set_sequence(&mut self, sequence: u8) {
+        self.packets.set_sequence(sequence);
+    }
+
+    // --- forwarding
+
+    /// Sends bytes that are packets already, behind what is buffered. Waits for a slow client, so that whoever
+    /// reads the bytes from a server stops reading. Fails when the session was killed meanwhile.
+    ///
+    /// # Errors
+    /// When the client is gone, does not take the bytes for [`limits::CLIENT_WRITE_TIMEOUT`], or was killed.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(interrupt) = self.entry.interrupt() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, format!("{interrupt:?}")));
+        }
+        let Some(mut out) = self.out.take() else { return self.send(bytes).await };
+        if out.len() + bytes.len() > limits::TRANSPORT_BUFFER_BYTES {
+            self.send(&out).await?;
+            return self.send(bytes).await;
+        }
+        out.extend_from_slice(bytes);
+        self.send(&out).await
+    }
+
+    // --- replies of the router itself
+
+    /// Buffers one packet, whose payload `encode` appends.
+    pub fn packet(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.out.get_or_insert_with(OutBuffer::take);
+        write_packet_with(out, self.packets.sequence_mut(), encode);
+    }
+
+    /// Buffers an OK packet as the whole reply.
+    pub fn ok(&mut self, ok: &OkPacket<'_>) {
+        self.packet(|out| ok.encode(out));
+    }
+
+    /// Buffers an ERR packet, which ends any reply.
+    pub fn error(&mut self, error: &Error) {
+        self.counters.error(error.origin());
+        self.packet(|out| ErrPacket::from_error(error).encode(out));
+    }
+
+    /// Counts an error that went by in forwarded bytes.
+    pub fn count_forwarded_error(&self) {
+        self.counters.error(Origin::Backend);
+    }
+
+    /// Buffers the head of a result: number and definitions of its columns. Rows ([`Self::row`]) and
+    /// [`Self::end_result`] follow.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub async fn begin_result(
+        &mut self,
+        columns: &[ColumnDefinition],
+        status: StatusFlags,
+    ) -> io::Result<()> {
+        self.packet(|out| put_lenenc_int(out, columns.len() as u64));
+        for column in columns {
+            self.packet(|out| column.encode(out));
+            self.relieve().await?;
+        }
+        if !self.deprecates_eof() {
+            self.packet(|out| EofPacket { warnings: 0, status }.encode(out));
+        }
+        Ok(())
+    }
+
+    /// Buffers one row, which `encode` appends in the protocol that the command wants (text or binary), and sends
+    /// when enough is buffered.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub async fn row(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.packet(encode);
+        self.relieve().await
+    }
+
+    /// Buffers the end of a result.
+    pub fn end_result(&mut self, end: ResultEnd) {
+        let ResultEnd { status, warnings } = end;
+        if self.deprecates_eof() {
+            let ok = OkPacket { status, warnings, ..OkPacket::default() };
+            self.packet(|out| ok.encode_as_terminator(out));
+        } else {
+            self.packet(|out| EofPacket { warnings, status }.encode(out));
+        }
+    }
+
+    /// Buffers a whole small result in the text protocol; `None` is NULL.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub async fn text_result<F: AsRef<[u8]>>(
+        &mut self,
+        columns: &[ColumnDefinition],
+        rows: impl IntoIterator<Item = impl IntoIterator<Item = Option<F>>>,
+        end: ResultEnd,
+    ) -> io::Result<()> {
+        self.begin_result(columns, end.status).await?;
+        for row in rows {
+            let encode = |out: &mut Vec<u8>| {
+                for field in row {
+                    put_text_field(out, field.as_ref().map(AsRef::as_ref));
+                }
+            };
+            self.row(encode).await?;
+        }
+        self.end_result(end);
+        Ok(())
+    }
+
+    /// Sends what is buffered. The server does this when a command ends.
+    ///
+    /// # Errors
+    /// When the client is gone or does not take the bytes for [`limits::CLIENT_WRITE_TIMEOUT`].
+    pub async fn flush(&mut self) -> io::Result<()> {
+        let Some(out) = self.out.take() else { return Ok(()) };
+        self.send(&out).await
+    }
+
+    // --- noticing that nobody wants the reply
+
+    /// For noticing, while a statement runs, that it was killed or that the client has left. Independent of the
+    /// stream, so that it can be awaited beside whatever writes to it.
+    pub fn interrupt_watch(&self) -> InterruptWatch {
+        InterruptWatch { entry: self.entry.clone(), hangup: self.packets.hangup_watch() }
+    }
+
+    // --- the server's own side of it
+
+    /// Takes a fresh connection over.
+    pub(super) fn new(stream: Stream, entry: Arc<ClientEntry>, counters: Arc<WorkerCounters>) -> Self {
+        Self {
+            packets: PacketStream::new(stream),
+            out: None,
+            capabilities: Capabilities::OFFERED,
+            salt: Salt::default(),
+            entry,
+            counters,
+        }
+    }
+
+    /// The same client in TLS.
+    pub(super) async fn into_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
+        Ok(Self { packets: self.packets.into_tls_server(config).await?, ..self })
+    }
+
+    /// Whether nobody can listen: TLS or the unix socket.
+    pub(super) fn is_secure(&self) -> bool {
+        self.packets.stream().is_secure()
+    }
+
+    /// Whether the client came through the unix socket.
+    pub(super) fn is_local(&self) -> bool {
+        self.packets.stream().is_unix()
+    }
+
+    pub(super) fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    pub(super) fn set_salt(&mut self, salt: Salt) {
+        self.salt = salt;
+    }
+
+    pub(super) fn set_capabilities(&mut self, capabilities: Capabilities) {
+        self.capabilities = capabilities;
+    }
+
+    pub(super) fn set_multi_statements(&mut self, on: bool) {
+        self.capabilities.set(Capabilities::MULTI_STATEMENTS, on);
+    }
+
+    /// Sends what is buffered and waits for the client's answer within the same exchange. `None` when it has left.
+    pub(super) async fn exchange(&mut self, bytes_max: usize) -> Result<Option<Packet>, PacketError> {
+        self.flush().await?;
+        self.packets.take_packet(bytes_max).await
+    }
+
+    /// Waits for the client's next command. `None` when there will be none: the client has left, or was killed.
+    /// While nothing arrives, no buffer is held.
+    pub(super) async fn next_command(&mut self, bytes_max: usize) -> Result<Option<Packet>, PacketError> {
+        let Self { packets, entry, .. } = self;
+        packets.set_sequence(0);
+        if packets.buffered().is_empty() {
+            match unless_killed(entry, packets.fill()).await {
+                Some(Ok(count)) if count > 0 => {}
+                Some(Ok(_) | Err(_)) | None => return Ok(None),
+            }
+        }
+        let mut command = pin!(packets.take_packet(bytes_max));
+        if let Poll::Ready(command) = poll_once(command.as_mut()).await {
+            return command;
+        }
+        let rest = unless_killed(entry, timeout(limits::CLIENT_READ_TIMEOUT, command));
+        match rest.await {
+            Some(Ok(command)) => command,
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+
+    /// Ends the sending side and throws away what the client still sends, for a moment: closing a socket with
+    /// unread bytes would take back what was sent last.
+    pub(super) async fn linger(&mut self) {
+        let discard = async {
+            while self.packets.fill().await.is_ok_and(|count| count > 0) {
+                let count = self.packets.buffered().len();
+                self.packets.consume(count);
+            }
+        };
+        let _ = timeout(LINGER, discard).await;
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.counters.sent(bytes.len());
+        let mut write = pin!(self.packets.write_all(bytes));
+        // Nearly always the socket takes everything at once, and no timer is needed.
+        if let Poll::Ready(written) = poll_once(write.as_mut()).await {
+            return written;
+        }
+        timeout(limits::CLIENT_WRITE_TIMEOUT, write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Sends when enough is buffered.
+    async fn relieve(&mut self) -> io::Result<()> {
+        match self.out.take_if(|out| out.len() >= limits::TRANSPORT_BUFFER_BYTES) {
+            Some(out) => self.write(&out).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Time for a client to take a last error before its connection is closed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Looks once whether a future is ready.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// `None` when the connection was killed first.
+async fn unless_killed<T>(entry: &ClientEntry, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        match entry.poll_interrupt(cx) {
+            Poll::Ready(Interrupt::KillConnection) => Poll::Ready(None),
+            Poll::Ready(Interrupt::HungUp | Interrupt::KillQuery) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Waits for a reason to give up a running statement.
+#[derive(Clone, Debug)]
+pub struct InterruptWatch {
+    entry: Arc<ClientEntry>,
+    hangup: HangupWatch,
+}
+
+impl InterruptWatch {
+    /// Returns when the statement should be given up: it was killed, or the client has left. May be cancelled.
+    pub async fn interrupted(&self) -> Interrupt {
+        let mut hangup = pin!(self.hangup.closed());
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(interrupt) = self.entry.poll_interrupt(cx) {
+                return Poll::Ready(interrupt);
+            }
+            hangup.as_mut().poll(cx).map(|()| Interrupt::HungUp)
+        })
+        .await
+    }
+}

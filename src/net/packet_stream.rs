@@ -164,7 +164,8 @@ impl PacketStream {
     }
 
     /// Whether the peer has sent nothing and has not hung up, as it must be with a server between exchanges.
-    /// Answers at once, usually without a system call.
+    /// Answers at once, usually without a system call, and as far as the runtime has heard of it: what came since
+    /// it last looked for events is not seen.
     pub fn is_quiet(&mut self) -> bool {
         self.settle();
         if !self.unread.is_empty() || self.is_joining {
@@ -330,3 +331,6 @@ impl PacketStream {
         polled
     }
 }
+
+#[cfg(test)]
+mod tests;

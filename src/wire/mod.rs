@@ -12,6 +12,7 @@ pub mod column_type;
 pub mod command;
 pub mod connect;
 pub mod frame;
+pub mod fuzzing;
 pub mod reader;
 pub mod reply;
 pub mod response;

@@ -13,6 +13,8 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html>
 
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use summary::ReplySummary;
 

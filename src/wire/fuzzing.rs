@@ -1,0 +1,129 @@
+//! Entry points of the fuzz targets: each takes arbitrary bytes, and panics when an invariant breaks.
+//!
+//! The coverage-guided runs are in `fuzz/`; `tests/corpus.rs` replays the corpora and random mutations of them.
+
+use super::capability::Capabilities;
+use super::command::Command;
+use super::connect::{AuthMoreData, AuthSwitch, Greeting, HandshakeResponse, SslRequest};
+use super::frame::{HEADER_BYTES, Header, write_packet};
+use super::reader::Malformed;
+use super::reply::{ReplyKind, ReplyScanner, ReplySummary, StatusPatch};
+use super::status::StatusFlags;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// All targets with their names, which are also those of their corpora.
+pub const TARGETS: &[(&str, Target)] =
+    &[("command", command), ("frame", frame), ("handshake_response", handshake_response), ("reply", reply)];
+
+/// Packets that are written are found again by their headers.
+pub fn frame(data: &[u8]) {
+    let Some((&first, data)) = data.split_first() else { return };
+    let mut sequence = first;
+    let mut out = vec![];
+    let payloads: Vec<&[u8]> = data.split(|&byte| byte == first).collect();
+    for payload in &payloads {
+        write_packet(&mut out, &mut sequence, payload);
+    }
+    let mut left = &out[..];
+    for (expected, number) in payloads.iter().zip(0u8..=u8::MAX) {
+        let header = Header::first(left).expect("a header before each payload");
+        assert_eq!(header.sequence, first.wrapping_add(number));
+        let (payload, rest) = left[HEADER_BYTES..].split_at(header.payload_bytes);
+        assert_eq!(payload, *expected);
+        left = rest;
+    }
+}
+
+/// Every packet of the connection phase: what decodes, encodes to something that decodes alike.
+pub fn handshake_response(data: &[u8]) {
+    let mut out = vec![];
+    if let Ok(response) = HandshakeResponse::decode(data) {
+        response.encode(&mut out);
+        assert_eq!(HandshakeResponse::decode(&out).as_ref(), Ok(&response));
+        assert!(response.attributes.iter().count() <= data.len());
+    }
+    out.clear();
+    if let Ok(request) = SslRequest::decode(data) {
+        request.encode(&mut out);
+        assert_eq!(SslRequest::decode(&out), Ok(request));
+    }
+    out.clear();
+    if let Ok(greeting) = Greeting::decode(data) {
+        greeting.encode(&mut out);
+        assert_eq!(Greeting::decode(&out).as_ref(), Ok(&greeting));
+        assert!(greeting.version().len() <= greeting.server_version.len());
+    }
+    out.clear();
+    if let Ok(switch) = AuthSwitch::decode(data) {
+        switch.encode(&mut out);
+        assert_eq!(AuthSwitch::decode(&out), Ok(switch));
+        let _ = switch.salt();
+    }
+    out.clear();
+    if let Ok(more) = AuthMoreData::decode(data) {
+        more.encode(&mut out);
+        assert_eq!(out, data);
+    }
+}
+
+/// A command, after eight bytes of capabilities.
+pub fn command(data: &[u8]) {
+    let Some((capabilities, payload)) = data.split_first_chunk() else { return };
+    let capabilities = Capabilities::from_bits_retain(u64::from_le_bytes(*capabilities));
+    let Ok(command) = Command::decode(payload, capabilities) else { return };
+    let mut out = vec![];
+    command.encode(&mut out, capabilities);
+    assert!(Command::decode(&out, capabilities).is_ok(), "{command:?}");
+}
+
+/// A server's reply, after one byte of options (kind, CLIENT_DEPRECATE_EOF, binary rows).
+pub fn reply(data: &[u8]) {
+    let Some((&options, bytes)) = data.split_first() else { return };
+    scan_reply(usize::from(options & 0x0F), options & 0x10 != 0, options & 0x20 != 0, bytes);
+}
+
+/// Scans a reply whole and byte by byte; both must come to the same end.
+pub fn scan_reply(kind: usize, deprecate_eof: bool, binary_rows: bool, bytes: &[u8]) -> Option<ReplySummary> {
+    const KINDS: [ReplyKind; 6] = [
+        ReplyKind::Query,
+        ReplyKind::Prepare,
+        ReplyKind::FieldList,
+        ReplyKind::Simple,
+        ReplyKind::Statistics,
+        ReplyKind::Fetch,
+    ];
+    let kind = KINDS[kind % KINDS.len()];
+    let scanner = ReplyScanner::new(kind, deprecate_eof, binary_rows).with_sequence(200);
+    let whole = scan_in_steps(scanner.clone(), bytes, bytes.len());
+    let steps = scan_in_steps(scanner, bytes, 1);
+    match (whole, steps) {
+        (Ok(whole), Ok(steps)) => {
+            assert_eq!(whole, steps);
+            assert!(whole.0.len() <= bytes.len());
+            whole.1.then_some(whole.2)
+        }
+        (Err(_), Err(_)) => None,
+        (whole, steps) => panic!("whole {whole:?}, byte by byte {steps:?}"),
+    }
+}
+
+fn scan_in_steps(
+    mut scanner: ReplyScanner,
+    bytes: &[u8],
+    step: usize,
+) -> Result<(Vec<u8>, bool, ReplySummary), Malformed> {
+    let patch = StatusPatch { clear: StatusFlags::MORE_RESULTS, set: StatusFlags::IN_TRANSACTION };
+    let mut forwarded = vec![];
+    let mut buffer = vec![];
+    for piece in bytes.chunks(step.max(1)) {
+        buffer.extend_from_slice(piece);
+        let scan = scanner.scan(&mut buffer, patch)?;
+        forwarded.extend(buffer.drain(..scan.forwardable));
+        if scan.done {
+            return Ok((forwarded, true, scanner.into_summary()));
+        }
+    }
+    Ok((forwarded, false, scanner.into_summary()))
+}

@@ -114,6 +114,15 @@ pub const TARGET_BYTES_MAX: usize = 1_024;
 /// Largest configuration, topology, VSchema or users file: a VSchema of 10,000 tables takes about 4 MiB.
 pub const CONFIG_FILE_BYTES_MAX: usize = 32 << 20;
 
+/// Literals of one statement that are recorded as arguments; a statement with more is not cached.
+pub const SQL_ARGS_MAX: usize = 4_096;
+
+/// Literals in all `IN (…)` lists of one statement; lists beyond it are lexed value by value.
+pub const SQL_LIST_ITEMS_MAX: usize = 262_144;
+
+/// Open parentheses that the lexer follows (MySQL's own parser stops near 3,000).
+pub const SQL_PARENTHESES_MAX: usize = 4_096;
+
 /// Bytes of all long data sent for one prepared statement before its execution.
 pub const LONG_DATA_BYTES_MAX: usize = COMMAND_BYTES_MAX;
 

@@ -96,6 +96,15 @@ impl PacketStream {
         }
     }
 
+    /// The payload that [`Self::read_packet`] returned last, as long as it is valid; otherwise empty.
+    pub fn packet(&self) -> &[u8] {
+        let payload = self.unread.start + HEADER_BYTES..self.unread.start + self.lent_bytes;
+        match &self.buffer {
+            Some(buffer) if self.lent_bytes > 0 => &buffer[payload],
+            _ => &self.joined,
+        }
+    }
+
     /// As [`Self::read_packet`]; the packet owns its bytes, so the stream can be used while it is looked at.
     pub async fn take_packet(&mut self, bytes_max: usize) -> Result<Option<Packet>, PacketError> {
         match self.read_whole(bytes_max).await? {
@@ -145,6 +154,23 @@ impl PacketStream {
             self.stream.poll_flush_all(cx)
         })
         .await
+    }
+
+    /// Writes some of `bytes`, for callers that must know how many have left. To be followed by
+    /// [`Self::poll_flush`].
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream.poll_write_slice(cx, bytes)
+    }
+
+    /// Makes sure that everything written is on its way.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_flush_all(cx)
+    }
+
+    /// Moves the stream to the event loop of the current thread, so that its wake-ups no longer cross threads.
+    /// Streams that cannot be moved (TLS, or watched by a [`HangupWatch`]) stay where they are, and work.
+    pub fn rehome(self) -> io::Result<Self> {
+        Ok(Self { stream: self.stream.rehome()?, ..self })
     }
 
     /// Ends the sending side.

@@ -45,6 +45,14 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
+    /// Registers with the current thread's event loop instead of the one it was made on.
+    fn rehome(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+        })
+    }
+
     pub(super) fn peer_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
@@ -155,6 +163,15 @@ impl Transport {
         debug_assert_eq!(self.early_read, self.early.len());
         self.early = bytes.to_vec();
         self.early_read = 0;
+    }
+
+    /// Moves to the current thread's event loop, unless a watch still looks at the socket.
+    pub(super) fn rehome(self) -> io::Result<Self> {
+        let socket = match Arc::try_unwrap(self.socket) {
+            Ok(socket) => Arc::new(socket.rehome()?),
+            Err(watched) => watched,
+        };
+        Ok(Self { socket, ..self })
     }
 
     pub(super) fn socket(&self) -> &Socket {

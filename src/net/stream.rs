@@ -88,6 +88,14 @@ impl Stream {
         self.transport().hangup_watch()
     }
 
+    /// Registers a plain socket with the event loop of the current thread.
+    pub(super) fn rehome(self) -> io::Result<Self> {
+        match self.0 {
+            Kind::Plain(transport) => Ok(Self(Kind::Plain(transport.rehome()?))),
+            tls @ (Kind::TlsClient(_) | Kind::TlsServer(_)) => Ok(Self(tls)),
+        }
+    }
+
     /// Begins TLS as the client. `early` are bytes that were read after the last packet in the clear; a server
     /// has no reason to send any.
     pub(super) async fn into_tls_client(

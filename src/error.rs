@@ -64,6 +64,10 @@ error_kinds! {
     AmbiguousColumn = 1052 b"23000" None, Client;
     /// The router's mistake.
     Bug = 1815 b"HY000" Some("VT13001: [BUG] "), Router;
+    /// The client has gone away in the middle of its reply, or does not take it.
+    ClientLost = 1160 b"08S01" None, Client;
+    /// No connection to a server can be made.
+    ConnectFailed = 1105 b"HY000" Some("VT14001: "), Router;
     /// A value cannot be converted to what a place needs.
     CannotConvert = 1292 b"22007" None, Client;
     /// Number of columns and of values differ.

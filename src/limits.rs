@@ -78,6 +78,9 @@ pub const PLAN_CACHE_TEXT_BYTES_MAX: usize = 64 << 10;
 /// Connections to one tablet by default (MySQL's own `max_connections` is 151).
 pub const POOL_CONNECTIONS_MAX: usize = 120;
 
+/// Statements that wait for a connection to one tablet; more are refused at once.
+pub const POOL_WAITERS_MAX: usize = 5_000;
+
 /// Wait for a free connection before error.
 pub const POOL_WAIT: Duration = Duration::from_secs(10);
 
@@ -95,6 +98,15 @@ pub const HEALTH_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Wait for the answer to a health poll.
 pub const HEALTH_POLL_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// Wait for a late answer to a health poll before its connection is given up for a new one.
+pub const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server that has been silent for so long loses even the statements that were running before.
+pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Wait for a `KILL` at a server.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time between looks at the topology, VSchema and users files.
 pub const FILE_POLL_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,0 +1,161 @@
+//! Whole exchanges that the router makes for its own purposes, and replies without rows.
+
+use std::sync::Arc;
+
+use super::rows::RowStream;
+use crate::backend::channel::ChannelError;
+use crate::backend::connection::{BackendConnection, Owed};
+use crate::backend::statements::PreparedStatement;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::wire::response::{EOF_HEADER, ERR_HEADER, OK_HEADER};
+use crate::wire::row::text_fields;
+use crate::wire::{Command, EofPacket, ErrPacket, Malformed, OkPacket, ReplyKind, ReplySummary, StatusPatch};
+
+/// A small result, read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlResult {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Values in text form; `None` is NULL.
+    pub rows: Vec<Vec<Option<Vec<u8>>>>,
+}
+
+impl ControlResult {
+    /// A value by the name of its column; `None` if it is NULL or there is no such row or column.
+    pub fn value(&self, row: usize, column: &str) -> Option<&[u8]> {
+        let index = self.columns.iter().position(|name| name.eq_ignore_ascii_case(column))?;
+        self.rows.get(row)?.get(index)?.as_deref()
+    }
+}
+
+impl BackendConnection {
+    /// Receives a reply that consists of one OK or EOF packet. An ERR packet becomes an error, and leaves the
+    /// connection usable.
+    pub async fn receive_ok(&mut self) -> Result<ReplySummary> {
+        self.begin_reply()?;
+        let decoded = match self.channel.payload(limits::REPLY_HELD_BYTES_MAX).await {
+            Ok(payload) => decode_simple(payload),
+            Err(error) => return Err(self.fail(error)),
+        };
+        match decoded {
+            Ok(Ok(summary)) => {
+                self.end_scanned_reply(&summary);
+                Ok(summary)
+            }
+            Ok(Err(refused)) => {
+                if self.end_reply(None) == Some(Owed::Settings) {
+                    self.note_refused_settings();
+                }
+                Err(refused)
+            }
+            Err(malformed) => Err(self.fail(malformed.into())),
+        }
+    }
+
+    /// Runs a statement that has no result set.
+    pub async fn execute(&mut self, sql: &str) -> Result<ReplySummary> {
+        self.queue(&Command::Query(sql.as_bytes()));
+        self.flush().await?;
+        self.receive_ok().await
+    }
+
+    /// Runs a statement and reads its result whole. More than [`limits::CONTROL_RESULT_BYTES_MAX`] of it
+    /// give [`ErrorKind::LimitExceeded`] and break the connection.
+    pub async fn query_all(&mut self, sql: &str) -> Result<ControlResult> {
+        self.queue(&Command::Query(sql.as_bytes()));
+        self.flush().await?;
+        let mut stream = RowStream::open(&mut *self, false).await?;
+        let names = stream.columns().iter().map(|column| String::from_utf8_lossy(&column.name).into_owned());
+        let mut result = ControlResult { columns: names.collect(), rows: Vec::new() };
+        let mut bytes_left = limits::CONTROL_RESULT_BYTES_MAX;
+        while let Some(row) = stream.next_row().await? {
+            bytes_left = bytes_left.checked_sub(row.len()).ok_or_else(|| {
+                let bytes_max = limits::CONTROL_RESULT_BYTES_MAX;
+                Error::new(ErrorKind::LimitExceeded, format!("the result has more than {bytes_max} bytes"))
+            })?;
+            let fields: Result<Vec<_>, Malformed> =
+                text_fields(row).map(|field| field.map(|field| field.map(<[u8]>::to_vec))).collect();
+            result.rows.push(fields.map_err(Malformed::into_backend_error)?);
+        }
+        Ok(result)
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&mut self) -> Result<()> {
+        self.queue(&Command::Ping);
+        self.flush().await?;
+        self.receive_ok().await.map(drop)
+    }
+
+    /// Brings the session back to the state after connecting: rolls back, drops temporary tables, locks,
+    /// variables and prepared statements.
+    pub async fn reset(&mut self) -> Result<()> {
+        self.queue(&Command::ResetConnection);
+        // The server falls back to its own default character set, not to the one agreed while connecting.
+        let names = self.connect_names();
+        let collation = names.collation.as_deref().map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+        let set_names = format!("SET NAMES {}{collation}", names.charset);
+        self.queue(&Command::Query(set_names.as_bytes()));
+        self.flush().await?;
+        self.receive_ok().await?;
+        self.forget_session();
+        self.receive_ok().await?;
+        Ok(())
+    }
+
+    /// Prepares a statement at the server, even if the same text is prepared already: the reply is as fresh as
+    /// the tables. It replaces the older statement, which is closed along with the next command.
+    pub async fn prepare(&mut self, text: &[u8]) -> Result<Arc<PreparedStatement>> {
+        self.queue(&Command::StmtPrepare(text));
+        self.flush().await?;
+        let mut packets = Vec::new();
+        let received = self.receive(ReplyKind::Prepare, StatusPatch::NONE, &mut packets).await;
+        let summary = match received {
+            Ok(ReplySummary { error: Some(error), .. }) => return Err(error),
+            Ok(summary) => summary,
+            Err(error) if error.kind() == Some(ErrorKind::ClientLost) => {
+                // The sink was ours: the reply was larger than it takes.
+                return Err(Error::new(ErrorKind::LimitExceeded, String::from_utf8_lossy(error.message())));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(prepared) = summary.prepared else {
+            return Err(self.fail(ChannelError::Malformed(Malformed::new("reply to prepare"))));
+        };
+        let counts = (prepared.parameter_count, prepared.column_count);
+        let statement =
+            Arc::new(PreparedStatement::new(prepared.statement_id, counts, prepared.warnings, packets));
+        let settings = self.settings_hash();
+        for id in self.statements.insert(text, settings, statement.clone()) {
+            self.queue(&Command::StmtClose(id));
+        }
+        Ok(statement)
+    }
+}
+
+/// The outer error is the protocol's, the inner one the server's.
+fn decode_simple(payload: &[u8]) -> Result<Result<ReplySummary>, Malformed> {
+    let summary = match payload.first() {
+        Some(&OK_HEADER) => ok_summary(&OkPacket::decode(payload)?),
+        Some(&EOF_HEADER) => {
+            let EofPacket { warnings, status, .. } = EofPacket::decode(payload)?;
+            ReplySummary { warnings, status, result_count: 1, ..ReplySummary::default() }
+        }
+        Some(&ERR_HEADER) => return Ok(Err(ErrPacket::decode(payload)?.to_error())),
+        _ => return Err(Malformed::new("reply to a statement without result")),
+    };
+    Ok(Ok(summary))
+}
+
+pub(super) fn ok_summary(ok: &OkPacket<'_>) -> ReplySummary {
+    ReplySummary {
+        affected_rows: ok.affected_rows,
+        last_insert_id: ok.last_insert_id,
+        warnings: ok.warnings,
+        status: ok.status,
+        info: ok.info.into(),
+        result_count: 1,
+        ..ReplySummary::default()
+    }
+}

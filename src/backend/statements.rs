@@ -1,0 +1,165 @@
+//! Prepared statements that one connection has at its server, by their text.
+//!
+//! A statement is parsed by the server under the settings of that moment (`sql_mode`, character set), so an
+//! entry counts only for a connection with the same settings. The least recently used entry gives way;
+//! closing it at the server (`COM_STMT_CLOSE`, which has no reply) is the connection's part.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+/// A server's answer to a successful `COM_STMT_PREPARE`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PreparedStatement {
+    /// The id on the connection that prepared it; on no other.
+    pub statement_id: u32,
+    /// Number of `?` in the text.
+    pub parameter_count: u16,
+    /// Columns of the result; 0 for statements without one.
+    pub column_count: u16,
+    /// Warnings that preparing gave.
+    pub warnings: u16,
+    /// The whole reply as packets, for a client with the same flavor. [`Self::write_reply`] puts another
+    /// statement id in.
+    packets: Box<[u8]>,
+}
+
+/// Where the statement id stands in the reply: behind packet header and status byte.
+const STATEMENT_ID: std::ops::Range<usize> = 5..9;
+
+impl PreparedStatement {
+    pub(super) fn new(statement_id: u32, counts: (u16, u16), warnings: u16, packets: Vec<u8>) -> Self {
+        debug_assert!(packets.len() >= STATEMENT_ID.end);
+        let (parameter_count, column_count) = counts;
+        Self { statement_id, parameter_count, column_count, warnings, packets: packets.into() }
+    }
+
+    /// The reply's packets as the server sent them, beginning with sequence number 1.
+    pub fn packets(&self) -> &[u8] {
+        &self.packets
+    }
+
+    /// Appends the reply's packets with `statement_id` in place of the server's.
+    pub fn write_reply(&self, statement_id: u32, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.packets);
+        if let Some(field) = out.get_mut(start + STATEMENT_ID.start..start + STATEMENT_ID.end) {
+            field.copy_from_slice(&statement_id.to_le_bytes());
+        }
+    }
+}
+
+/// The statements of one connection.
+#[derive(Debug)]
+pub(super) struct StatementCache {
+    entries: HashMap<Box<[u8]>, Entry, RandomState>,
+    capacity: usize,
+    /// Counts uses; an entry with the smallest `used` is the oldest.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    statement: Arc<PreparedStatement>,
+    settings: u64,
+    used: u64,
+}
+
+impl StatementCache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { entries: HashMap::default(), capacity: capacity.max(1), clock: 0 }
+    }
+
+    /// The statement prepared from `text` under the same settings; counts as a use.
+    pub(super) fn get(&mut self, text: &[u8], settings: u64) -> Option<Arc<PreparedStatement>> {
+        let entry = self.entries.get_mut(text).filter(|entry| entry.settings == settings)?;
+        self.clock += 1;
+        entry.used = self.clock;
+        Some(entry.statement.clone())
+    }
+
+    /// Adds a statement. Returns the ids that gave way and must be closed: an older one of the same text,
+    /// and the least recently used one if the cache was full.
+    pub(super) fn insert(
+        &mut self,
+        text: &[u8],
+        settings: u64,
+        statement: Arc<PreparedStatement>,
+    ) -> impl Iterator<Item = u32> + use<> {
+        self.clock += 1;
+        let entry = Entry { statement, settings, used: self.clock };
+        let replaced = self.entries.insert(text.into(), entry);
+        let evicted = if self.entries.len() > self.capacity { self.remove_oldest() } else { None };
+        replaced.into_iter().chain(evicted).map(|entry| entry.statement.statement_id)
+    }
+
+    /// Forgets a statement, for instance when the server says that it does not know it.
+    pub(super) fn remove(&mut self, statement_id: u32) {
+        self.entries.retain(|_, entry| entry.statement.statement_id != statement_id);
+    }
+
+    /// Forgets all, as the server does on `COM_RESET_CONNECTION`.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn remove_oldest(&mut self) -> Option<Entry> {
+        // A walk over all entries: a few hundred at most, and only when preparing, which costs a round trip.
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used)?.0.clone();
+        self.entries.remove(&oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(id: u32) -> Arc<PreparedStatement> {
+        Arc::new(PreparedStatement::new(id, (1, 2), 0, vec![12, 0, 0, 1, 0, 9, 9, 9, 9, 2, 0, 1, 0, 0, 0, 0]))
+    }
+
+    fn insert(cache: &mut StatementCache, text: &str, id: u32) -> Vec<u32> {
+        cache.insert(text.as_bytes(), 0, statement(id)).collect()
+    }
+
+    #[test]
+    fn the_least_recently_used_statement_gives_way() {
+        let mut cache = StatementCache::new(2);
+        assert_eq!(insert(&mut cache, "a", 1), []);
+        assert_eq!(insert(&mut cache, "b", 2), []);
+        assert_eq!(cache.get(b"a", 0).unwrap().statement_id, 1);
+        assert_eq!(insert(&mut cache, "c", 3), [2]);
+        assert!(cache.get(b"b", 0).is_none());
+        assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn preparing_the_same_text_again_closes_the_older_one() {
+        let mut cache = StatementCache::new(2);
+        insert(&mut cache, "a", 1);
+        assert_eq!(insert(&mut cache, "a", 2), [1]);
+        assert_eq!(cache.get(b"a", 0).unwrap().statement_id, 2);
+    }
+
+    #[test]
+    fn other_settings_do_not_find_a_statement() {
+        let mut cache = StatementCache::new(2);
+        insert(&mut cache, "a", 1);
+        assert!(cache.get(b"a", 77).is_none());
+        cache.remove(1);
+        assert!(cache.get(b"a", 0).is_none());
+    }
+
+    #[test]
+    fn replies_get_the_clients_statement_id() {
+        let mut out = b"before".to_vec();
+        statement(1).write_reply(0x0403_0201, &mut out);
+        assert_eq!(&out[..6], b"before");
+        assert_eq!(&out[6..16], [12, 0, 0, 1, 0, 1, 2, 3, 4, 2]);
+    }
+}

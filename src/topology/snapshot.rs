@@ -20,7 +20,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The pair, with what does not fit together told by [`Self::warnings`].
+    /// The pair at a version.
     pub fn new(version: u64, vschema: Arc<VSchema>, topology: Arc<Topology>) -> Self {
         Self { version, vschema, topology }
     }

@@ -9,14 +9,17 @@
 mod client;
 mod compare;
 mod environment;
+mod hostile;
+mod outage;
 mod params;
+mod protocol;
 mod runner;
 mod script;
 mod servers;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use environment::Environment;
 use script::{Protocol, Script};
@@ -24,6 +27,9 @@ use servers::Engine;
 
 /// Differences printed per test before the rest is only counted.
 const PRINTED_MAX: usize = 12;
+
+/// A case that takes longer than this says so.
+const SLOW: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse(std::env::args().skip(1));
@@ -134,11 +140,14 @@ impl Totals {
 
 fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals: &mut Totals) {
     let names: Vec<_> = script_tests(engine, scripts).filter(|(name, ..)| arguments.wants(name)).collect();
+    let cases: Vec<_> =
+        case_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();
     if arguments.list {
         names.iter().for_each(|(name, ..)| println!("{name}: test"));
+        cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
-    if names.is_empty() {
+    if names.is_empty() && cases.is_empty() {
         return;
     }
     let Some(programs) = servers::programs(engine) else {
@@ -167,10 +176,27 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
         totals.unsupported.extend(outcome.unsupported);
         totals.test(&name, &outcome.differences);
     }
+    for (name, run) in cases {
+        let begin = Instant::now();
+        let problems: Vec<_> = run(&mut environment).err().into_iter().collect();
+        totals.test(&name, &problems);
+        if begin.elapsed() > SLOW {
+            println!("  took {:.1} s", begin.elapsed().as_secs_f32());
+        }
+    }
     if !environment.router.is_running() {
         totals.test(&format!("{}::router_still_runs", engine.name()), &[environment.router.log_text()]);
     }
     println!("{}: done after {:.1} s", engine.name(), begin.elapsed().as_secs_f32());
+}
+
+/// Tests written in Rust; the outage comes last, because it takes a server away.
+fn case_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut Environment) -> Result<(), String>)> {
+    [("protocol", protocol::CASES), ("hostile", hostile::CASES), ("outage", outage::CASES)]
+        .into_iter()
+        .flat_map(move |(group, cases)| {
+            cases.iter().map(move |(name, run)| (format!("{}::{group}::{name}", engine.name()), *run))
+        })
 }
 
 fn script_tests(

@@ -78,6 +78,12 @@ impl From<io::Error> for ClientError {
     }
 }
 
+impl From<ClientError> for String {
+    fn from(error: ClientError) -> Self {
+        error.0
+    }
+}
+
 impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

@@ -25,6 +25,11 @@ impl PacketIo {
         self.sequence = 0;
     }
 
+    /// The next packet is the first of an answer whose command was sent earlier.
+    pub fn begin_answer(&mut self) {
+        self.sequence = 1;
+    }
+
     pub fn peer(&self) -> Result<SocketAddr> {
         Ok(self.stream.peer_addr()?)
     }

@@ -272,10 +272,8 @@ mod tests {
         let ks = keyspace(&["-40", "40-80", "80-c0", "c0-"], &["-"]);
         let check = |destination: Destination, expected: &str| {
             let found = ks.resolve(&destination);
-            let found = found.map_or_else(
-                |error| String::from_utf8(error.message().to_vec()).unwrap(),
-                |shards| names(shards),
-            );
+            let found =
+                found.map_or_else(|error| String::from_utf8(error.message().to_vec()).unwrap(), names);
             assert_eq!(found, expected, "{destination}");
         };
         let range = |text| KeyRange::parse(text).unwrap();

@@ -270,11 +270,7 @@ impl Model {
 
     fn read(value: &Value, warnings: &mut Vec<String>) -> Result<Self, ModelError> {
         let mut fields = Fields::new("vschema".to_owned(), as_object(value, "vschema")?);
-        let keyspaces = fields.map(
-            "keyspaces",
-            |value, name, warnings| KeyspaceModel::read(value, name, warnings),
-            warnings,
-        )?;
+        let keyspaces = fields.map("keyspaces", KeyspaceModel::read, warnings)?;
         let model = Self {
             keyspaces,
             routing_rules: fields.rules("routing_rules", RoutingRule::read, warnings)?,

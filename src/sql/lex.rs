@@ -257,7 +257,7 @@ pub fn lex(text: &[u8], from: usize, options: &LexOptions, out: &mut Lexed) -> R
 }
 
 /// What a literal token is as an argument.
-fn arg_kind(kind: TokenKind) -> Option<ArgKind> {
+pub(super) fn arg_kind(kind: TokenKind) -> Option<ArgKind> {
     Some(match kind {
         TokenKind::Bit => ArgKind::Bit,
         TokenKind::CharsetString => ArgKind::CharsetString,

@@ -6,9 +6,13 @@ use super::capability::Capabilities;
 use super::command::Command;
 use super::connect::{AuthMoreData, AuthSwitch, Greeting, HandshakeResponse, SslRequest};
 use super::frame::{HEADER_BYTES, Header, write_packet};
-use super::reader::Malformed;
+use super::reader::{Malformed, Reader};
 use super::reply::{ReplyKind, ReplyScanner, ReplySummary, StatusPatch};
+use super::response::ColumnDefinition;
+use super::row::{decode_binary_row, text_row_to_binary};
+use super::statement::{LongData, Parameters};
 use super::status::StatusFlags;
+use crate::value::{Value, ValueRef};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
@@ -76,6 +80,72 @@ pub fn command(data: &[u8]) {
     let mut out = vec![];
     command.encode(&mut out, capabilities);
     assert!(Command::decode(&out, capabilities).is_ok(), "{command:?}");
+}
+
+/// COM_STMT_EXECUTE, after one byte with the number of parameters: what is passed on to another server has the same
+/// values.
+pub fn stmt_execute(data: &[u8]) {
+    let Some((&count, payload)) = data.split_first() else { return };
+    let count = usize::from(count);
+    let Ok(Command::StmtExecute(execute)) = Command::decode(payload, Capabilities::OFFERED) else { return };
+    let known_types = [0xFD, 0].repeat(count);
+    let Ok(parameters) = execute.parameters(count, &known_types) else { return };
+    let mut long_data = LongData::default();
+    for parameter in (0..count).filter_map(|index| u16::try_from(index).ok()).filter(|index| index % 5 == 4) {
+        long_data.append(parameter, b"long").expect("a few bytes are within the limit");
+    }
+    let before = decode_all(&parameters, &long_data);
+    let mut out = vec![];
+    let encoded = parameters.encode_execute(&mut out, 7, &long_data);
+    let Ok(before) = before else { return };
+    assert_eq!(encoded, Ok(()));
+    let Ok(Command::StmtExecute(again)) = Command::decode(&out, Capabilities::OFFERED) else {
+        panic!("{out:?} is no COM_STMT_EXECUTE")
+    };
+    let again = again.parameters(count, &[]).expect("types are always sent");
+    let after = decode_all(&again, &LongData::default()).expect("what was decoded before");
+    // NaN is not equal to itself, but prints alike.
+    assert_eq!(format!("{before:?}"), format!("{after:?}"));
+}
+
+/// The values, if the packet is sound to its end. Long data counts as bytes.
+fn decode_all(parameters: &Parameters<'_>, long_data: &LongData) -> Result<Vec<Value>, Malformed> {
+    let mut values = vec![];
+    for parameter in parameters.iter(long_data) {
+        let parameter = parameter?;
+        let mut scratch = vec![];
+        let value = parameter.decode(&mut scratch);
+        let is_long = value.is_ok_and(|value| value.to_bytes() == &b"long"[..]);
+        values.push(if is_long {
+            Value::Bytes((*b"long").into())
+        } else {
+            value.map_or(Value::Null, ValueRef::to_owned)
+        });
+    }
+    Ok(values)
+}
+
+/// Column definitions, a text row and a binary row; see [`row_parts`].
+pub fn row(data: &[u8]) {
+    let Ok((columns, text, binary)) = row_parts(data) else { return };
+    let mut out = vec![];
+    if text_row_to_binary(&columns, text, &mut out).is_ok() {
+        decode_binary_row(&columns, &out).expect("what was just encoded");
+    }
+    let _ = decode_binary_row(&columns, binary);
+}
+
+/// Takes the input of [`row`] apart: the number of columns in one byte, their definitions with lengths of two bytes,
+/// the text row with a length of four bytes, and the binary row.
+pub fn row_parts(data: &[u8]) -> Result<(Vec<ColumnDefinition>, &[u8], &[u8]), Malformed> {
+    let mut reader = Reader::new(data, "fuzz input");
+    let mut columns = vec![];
+    for _ in 0..reader.u8()? {
+        let bytes = reader.u16()?;
+        columns.push(ColumnDefinition::decode(reader.bytes(bytes.into())?)?);
+    }
+    let text_bytes = usize::try_from(reader.u32()?).map_err(|_| reader.malformed())?;
+    Ok((columns, reader.bytes(text_bytes)?, reader.rest()))
 }
 
 /// A server's reply, after one byte of options (kind, CLIENT_DEPRECATE_EOF, binary rows).

@@ -5,9 +5,11 @@
 //! taken apart in two steps.
 
 use super::long_data::LongData;
+use crate::value::ValueRef;
 use crate::wire::column_type::ColumnType;
 use crate::wire::reader::{Malformed, Reader};
-use crate::wire::row::read_binary_value;
+use crate::wire::response::ColumnDefinition;
+use crate::wire::row::{BinaryType, binary_value, read_binary_value};
 use crate::wire::writer::put_lenenc_bytes;
 
 /// First byte of the command.
@@ -78,6 +80,26 @@ pub struct Parameter<'a> {
     pub parameter_type: ParameterType,
     /// Value.
     pub value: ParameterValue<'a>,
+}
+
+impl<'a> Parameter<'a> {
+    /// The decoded value. `scratch` holds the text of dates and times; what was in it is overwritten.
+    pub fn decode(&self, scratch: &'a mut Vec<u8>) -> Result<ValueRef<'a>, Malformed> {
+        let ParameterType { column_type, is_unsigned } = self.parameter_type;
+        let is_binary = matches!(
+            column_type,
+            ColumnType::TINY_BLOB | ColumnType::MEDIUM_BLOB | ColumnType::LONG_BLOB | ColumnType::BLOB
+        );
+        match self.value {
+            ParameterValue::Null => Ok(ValueRef::Null),
+            ParameterValue::LongData(data) if is_binary => Ok(ValueRef::Bytes(data)),
+            ParameterValue::LongData(data) => Ok(ValueRef::Text(data)),
+            ParameterValue::Binary(bytes) => {
+                let decimals = ColumnDefinition::DECIMALS_NOT_FIXED;
+                binary_value(BinaryType { column_type, is_unsigned, is_binary, decimals }, bytes, scratch)
+            }
+        }
+    }
 }
 
 /// Value of a parameter, still in the binary protocol's form.
@@ -231,6 +253,25 @@ mod tests {
         );
         assert_eq!(found[1].value, ParameterValue::Null);
         assert_eq!(found[2].value, ParameterValue::Binary(b"abc"));
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        use crate::value::TemporalKind;
+        let payload = b"\x17\x07\0\0\0\0\x01\0\0\0\0\x01\x0C\0\xFC\0\x01\0\
+            \x0B\xE8\x07\x02\x1D\x0C\x22\x38\x01\0\0\0\x02\xFF\0\xFF";
+        let execute = execute(payload);
+        let parameters = execute.parameters(3, &[]).unwrap();
+        let none = LongData::default();
+        let mut scratch = vec![];
+        let values: Vec<_> = parameters
+            .iter(&none)
+            .map(|parameter| parameter.unwrap().decode(&mut scratch).unwrap().to_owned())
+            .collect();
+        let date = b"2024-02-29 12:34:56.000001";
+        assert_eq!(values[0].as_ref(), ValueRef::Temporal(TemporalKind::DateTime, date));
+        assert_eq!(values[1].as_ref(), ValueRef::Bytes(&[0xFF, 0]));
+        assert_eq!(values[2].as_ref(), ValueRef::Int(-1));
     }
 
     #[test]

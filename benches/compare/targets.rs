@@ -83,12 +83,11 @@ pub struct Targets {
 
 impl Targets {
     pub fn start(options: &Options, folder: &Path) -> Result<Self, String> {
-        let programs = servers::programs(Engine::MariaDb)
+        let installation = servers::installation(Engine::MariaDb)
             .ok_or("MariaDB is not installed (run tests/engines/install.sh)")?;
-        let template = servers::prepare(Engine::MariaDb, &programs, folder)?;
-        let start = |name: &str| Server::start(Engine::MariaDb, &programs, &template, &folder.join(name));
-        let mut plain = start("plain")?;
-        create_user_and_tables(&mut plain, KEYSPACE)?;
+        let start = |name: &str| Server::start(&installation, &folder.join(name));
+        let plain = start("plain")?;
+        create_user_and_tables(&plain, KEYSPACE)?;
         load_points(&plain.root().database(KEYSPACE))?;
         load_stream(&plain.root().database(KEYSPACE), 1, 1, options.stream_rows)?;
         let plain_process = vec![process_of(&plain)?];
@@ -116,8 +115,8 @@ impl Targets {
                     }
                 },
                 Target::Shardgate => {
-                    let mut shards = vec![start("shard0")?, start("shard1")?];
-                    for shard in &mut shards {
+                    let shards = vec![start("shard0")?, start("shard1")?];
+                    for shard in &shards {
                         create_user_and_tables(shard, &format!("vt_{KEYSPACE}"))?;
                     }
                     let processes = shards.iter().map(process_of).collect::<Result<Vec<_>, _>>()?;
@@ -142,8 +141,8 @@ fn process_of(server: &Server) -> Result<Process, String> {
     server.process_id().map(Process).ok_or_else(|| "a server has ended".to_owned())
 }
 
-fn create_user_and_tables(server: &mut Server, database: &str) -> Result<(), String> {
-    let mut root = server.wait()?;
+fn create_user_and_tables(server: &Server, database: &str) -> Result<(), String> {
+    let mut root = server.administrator()?;
     let statements = [
         "create user bench@'%' identified by ''",
         "grant all on *.* to bench@'%'",

@@ -452,6 +452,27 @@ impl PlainServer {
         self.server.client()
     }
 
+    /// Ends the server as a crash would (SIGKILL).
+    pub fn kill(&self) {
+        self.server.signal(Signal::Kill);
+    }
+
+    /// Starts the server again on its old port.
+    ///
+    /// # Errors
+    /// The server does not start, or its port was taken meanwhile.
+    pub fn restart(&self) -> Result<()> {
+        self.server.stop();
+        self.server.start(self.port(), false).map_err(|error| match error {
+            StartError::Other(error) => error,
+            StartError::PortTaken => Error::Server {
+                name: self.server.place().name.clone(),
+                reason: format!("port {} was taken by another program", self.port()),
+                log: String::new(),
+            },
+        })
+    }
+
     /// Stops the server cleanly.
     pub fn stop(self) {
         self.servers.stop_all();

@@ -79,7 +79,8 @@ impl Comparison<'_> {
         self.field(found, "column-count", plain.len(), router.len());
         for (plain, router) in plain.iter().zip(router) {
             let name = &plain.name;
-            self.field(found, "name", name, &router.name);
+            // SHOW TABLES names its column after the database.
+            self.field(found, "name", name, &self.without_prefix(&router.name));
             self.column_field(found, name, "org-name", &plain.org_name, &router.org_name);
             self.column_field(found, name, "table", &plain.table, &router.table);
             self.column_field(found, name, "org-table", &plain.org_table, &router.org_table);

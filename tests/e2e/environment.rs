@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use shardgate::local::Credentials;
+
 use crate::client::{Client, Options};
-use crate::servers::{self, Engine, Programs, Server};
+use crate::servers::{self, Engine, Installation, Server};
 
 /// Keyspaces with their shards; a shard's server is its place in the list.
 const KEYSPACES: [(&str, &[&str]); 4] =
@@ -29,13 +31,11 @@ const GENERATED: [&str; 2] = ["orders", "customer"];
 
 pub const ROUTER_USER: &str = "e2e";
 pub const ROUTER_PASSWORD: &str = "a secret";
-const BACKEND_USER: &str = "vt_app";
-const BACKEND_PASSWORD: &str = "vt_app's password";
 const ROUTER_WAIT: Duration = Duration::from_secs(20);
 
 pub struct Environment {
     pub engine: Engine,
-    pub programs: Programs,
+    pub installation: Installation,
     pub plain: Server,
     pub backends: Vec<Server>,
     pub router: Router,
@@ -46,23 +46,29 @@ pub struct Environment {
 
 impl Environment {
     /// Starts everything below `folder`.
-    pub fn start(engine: Engine, programs: &Programs, folder: &Path) -> Result<Self, String> {
-        let template = servers::prepare(engine, programs, folder)?;
-        let start = |name: &str| Server::start(engine, programs, &template, &folder.join(name));
-        let mut plain = start("plain")?;
-        let mut backends = (0..SERVER_COUNT)
-            .map(|index| start(&format!("backend{index}")))
-            .collect::<Result<Vec<_>, _>>()?;
-        prepare_plain(&mut plain)?;
-        for (index, backend) in backends.iter_mut().enumerate() {
+    pub fn start(engine: Engine, installation: &Installation, folder: &Path) -> Result<Self, String> {
+        let names: Vec<_> = (0..SERVER_COUNT).map(|index| format!("backend{index}")).collect();
+        // All at once: a start is mostly waiting.
+        let (plain, backends) = std::thread::scope(|scope| {
+            let start = |name: &str| {
+                let folder = folder.join(name);
+                scope.spawn(move || Server::start(installation, &folder))
+            };
+            let plain = start("plain");
+            let backends: Vec<_> = names.iter().map(|name| start(name)).collect();
+            let plain = join(plain)?;
+            Ok::<_, String>((plain, backends.into_iter().map(join).collect::<Result<Vec<_>, _>>()?))
+        })?;
+        prepare_plain(&plain)?;
+        for (index, backend) in backends.iter().enumerate() {
             prepare_backend(backend, index)?;
         }
         let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
         write_config(folder, &addresses)?;
-        let router = Router::start(folder)?;
+        let router = Router::start(folder, &backends[0].credentials().app_password)?;
         Ok(Self {
             engine,
-            programs: programs.clone(),
+            installation: installation.clone(),
             plain,
             backends,
             router,
@@ -72,12 +78,11 @@ impl Environment {
     }
 
     /// Starts two plain servers, the second in the router's place.
-    pub fn start_double(engine: Engine, programs: &Programs, folder: &Path) -> Result<Self, String> {
-        let template = servers::prepare(engine, programs, folder)?;
-        let start = |name: &str| Server::start(engine, programs, &template, &folder.join(name));
-        let (mut plain, mut double) = (start("plain")?, start("double")?);
-        prepare_plain(&mut plain)?;
-        prepare_plain(&mut double)?;
+    pub fn start_double(engine: Engine, installation: &Installation, folder: &Path) -> Result<Self, String> {
+        let start = |name: &str| Server::start(installation, &folder.join(name));
+        let (plain, double) = (start("plain")?, start("double")?);
+        prepare_plain(&plain)?;
+        prepare_plain(&double)?;
         let router = Router {
             address: double.address,
             http: double.address,
@@ -87,7 +92,7 @@ impl Environment {
         let double = Some(double);
         Ok(Self {
             engine,
-            programs: programs.clone(),
+            installation: installation.clone(),
             plain,
             backends: Vec::new(),
             router,
@@ -145,6 +150,10 @@ impl Environment {
     }
 }
 
+fn join(thread: std::thread::ScopedJoinHandle<'_, Result<Server, String>>) -> Result<Server, String> {
+    thread.join().map_err(|_| "the start of a server panicked".to_owned())?
+}
+
 fn table_names() -> Vec<String> {
     SCHEMA
         .lines()
@@ -158,8 +167,8 @@ fn schema_statements() -> impl Iterator<Item = &'static str> {
     SCHEMA.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
 }
 
-fn prepare_plain(plain: &mut Server) -> Result<(), String> {
-    let mut root = plain.wait()?;
+fn prepare_plain(plain: &Server) -> Result<(), String> {
+    let mut root = plain.administrator()?;
     let mut run = |sql: &str| root.run(sql).map_err(|error| error.0);
     run(&format!("create user {ROUTER_USER}@'%' identified by ''"))?;
     run(&format!("grant all on *.* to {ROUTER_USER}@'%'"))?;
@@ -173,11 +182,9 @@ fn prepare_plain(plain: &mut Server) -> Result<(), String> {
     Ok(())
 }
 
-fn prepare_backend(backend: &mut Server, index: usize) -> Result<(), String> {
-    let mut root = backend.wait()?;
+fn prepare_backend(backend: &Server, index: usize) -> Result<(), String> {
+    let mut root = backend.administrator()?;
     let mut run = |sql: &str| root.run(sql).map_err(|error| error.0);
-    run(&format!("create user {BACKEND_USER}@'%' identified by '{}'", BACKEND_PASSWORD.replace('\'', "''")))?;
-    run(&format!("grant all on *.* to {BACKEND_USER}@'%'"))?;
     for (position, (keyspace, shards)) in KEYSPACES.iter().enumerate() {
         if !(0..shards.len()).any(|shard| (FIRST_SERVER[position] + shard) % SERVER_COUNT == index) {
             continue;
@@ -263,17 +270,18 @@ pub struct Router {
 }
 
 impl Router {
-    pub fn start(folder: &Path) -> Result<Self, String> {
+    pub fn start(folder: &Path, backend_password: &str) -> Result<Self, String> {
         let port = servers::free_port;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
         let path = |name: &str| folder.join(name).display().to_string();
         let config = format!(
-            "cell = \"zone1\"\n[mysql]\nlisten = \"{address}\"\nusers = \"{}\"\n[backend]\nuser = \"{BACKEND_USER}\"\n\
-             password = \"{BACKEND_PASSWORD}\"\n[topology]\nstore = \"file\"\nfile = \"{}\"\n[vschema]\ndir = \"{}\"\n\
+            "cell = \"zone1\"\n[mysql]\nlisten = \"{address}\"\nusers = \"{}\"\n[backend]\nuser = \"{}\"\n\
+             password = \"{backend_password}\"\n[topology]\nstore = \"file\"\nfile = \"{}\"\n[vschema]\ndir = \"{}\"\n\
              [http]\nlisten = \"{http}\"\n[control]\nlisten = \"{control}\"\n",
             path("users.json"),
+            Credentials::APP_USER,
             path("topology.json"),
             path("vschema"),
         );

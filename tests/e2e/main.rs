@@ -8,6 +8,7 @@
 
 mod client;
 mod compare;
+mod demo;
 mod environment;
 mod hostile;
 mod outage;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         }
     };
     let mut totals = Totals::default();
-    for engine in [Engine::MariaDb, Engine::MySql] {
+    for engine in Engine::ALL {
         if arguments.engine.is_none_or(|wanted| wanted == engine) {
             run_engine(engine, &scripts, &arguments, &mut totals);
         }
@@ -64,7 +65,7 @@ impl Arguments {
         let mut parsed = Self { engine: None, list: false, double: false, filters: Vec::new() };
         for argument in arguments {
             if let Some(engine) = argument.strip_prefix("--engine=") {
-                parsed.engine = Engine::parse(engine).ok();
+                parsed.engine = script::engine(engine).ok();
             } else if argument == "--list" {
                 parsed.list = true;
             } else if argument == "--self" {
@@ -142,29 +143,38 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
     let names: Vec<_> = script_tests(engine, scripts).filter(|(name, ..)| arguments.wants(name)).collect();
     let cases: Vec<_> =
         case_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();
+    let demos: Vec<_> =
+        demo_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();
     if arguments.list {
+        demos.iter().for_each(|(name, _)| println!("{name}: test"));
         names.iter().for_each(|(name, ..)| println!("{name}: test"));
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
+    if names.is_empty() && cases.is_empty() && demos.is_empty() {
+        return;
+    }
+    let Some(installation) = servers::installation(engine) else {
+        totals.missing.push(format!("{} is not installed (run tests/engines/install.sh)", engine.as_str()));
+        return;
+    };
+    if !demos.is_empty() {
+        run_demo(engine, &demos, totals);
+    }
     if names.is_empty() && cases.is_empty() {
         return;
     }
-    let Some(programs) = servers::programs(engine) else {
-        totals.missing.push(format!("{} is not installed (run tests/engines/install.sh)", engine.name()));
-        return;
-    };
     let begin = Instant::now();
     let folder = tempfile::Builder::new().prefix("shardgate-e2e-").tempdir().expect("a temporary folder");
     let start = if arguments.double { Environment::start_double } else { Environment::start };
-    let mut environment = match start(engine, &programs, folder.path()) {
+    let mut environment = match start(engine, &installation, folder.path()) {
         Ok(environment) => environment,
         Err(error) => {
-            totals.test(&format!("{}::start", engine.name()), &[error]);
+            totals.test(&format!("{}::start", engine.as_str()), &[error]);
             return;
         }
     };
-    println!("{}: servers and router are up after {:.1} s", engine.name(), begin.elapsed().as_secs_f32());
+    println!("{}: servers and router are up after {:.1} s", engine.as_str(), begin.elapsed().as_secs_f32());
     for (name, script, keyspace, protocol) in names {
         if let Some(reason) = &script.skip {
             totals.skipped.push(format!("{} {reason}", script.name));
@@ -185,9 +195,33 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
         }
     }
     if !environment.router.is_running() {
-        totals.test(&format!("{}::router_still_runs", engine.name()), &[environment.router.log_text()]);
+        totals.test(&format!("{}::router_still_runs", engine.as_str()), &[environment.router.log_text()]);
     }
-    println!("{}: done after {:.1} s", engine.name(), begin.elapsed().as_secs_f32());
+    println!("{}: done after {:.1} s", engine.as_str(), begin.elapsed().as_secs_f32());
+}
+
+/// The demo's tests have a cluster of their own; they run in order.
+fn demo_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut demo::Demo) -> Result<(), String>)> {
+    demo::CASES.iter().map(move |(name, run)| (format!("{}::demo::{name}", engine.as_str()), *run))
+}
+
+fn run_demo(
+    engine: Engine,
+    demos: &[(String, fn(&mut demo::Demo) -> Result<(), String>)],
+    totals: &mut Totals,
+) {
+    let folder = tempfile::Builder::new().prefix("shardgate-demo-").tempdir().expect("a temporary folder");
+    let mut demo = match demo::Demo::start(engine, &folder.path().join("cluster")) {
+        Ok(demo) => demo,
+        Err(error) => {
+            totals.test(&format!("{}::demo::start", engine.as_str()), &[error]);
+            return;
+        }
+    };
+    for (name, run) in demos {
+        let problems: Vec<_> = run(&mut demo).err().into_iter().collect();
+        totals.test(name, &problems);
+    }
 }
 
 /// Tests written in Rust; the outage comes last, because it takes a server away.
@@ -195,7 +229,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut Environme
     [("protocol", protocol::CASES), ("hostile", hostile::CASES), ("outage", outage::CASES)]
         .into_iter()
         .flat_map(move |(group, cases)| {
-            cases.iter().map(move |(name, run)| (format!("{}::{group}::{name}", engine.name()), *run))
+            cases.iter().map(move |(name, run)| (format!("{}::{group}::{name}", engine.as_str()), *run))
         })
 }
 
@@ -209,7 +243,7 @@ fn script_tests(
                 script.protocols.iter().map(move |&protocol| {
                     let name = format!(
                         "{}::script::{}::{keyspace}::{}",
-                        engine.name(),
+                        engine.as_str(),
                         script.name,
                         protocol.name()
                     );

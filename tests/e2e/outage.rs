@@ -50,8 +50,7 @@ fn server_death_and_return(environment: &mut Environment) -> Result<(), String> 
     // A new session is served, too.
     Client::login(&options)?.run("select x from points where id = 2")?;
 
-    environment.backends[VICTIM].spawn()?;
-    environment.backends[VICTIM].wait()?;
+    environment.backends[VICTIM].restart()?;
     let begin = Instant::now();
     until(|| expect_states(&mut client, &[("s2", "80-", "SERVING"), ("s4", "c0-", "SERVING")]))?;
     println!("  SERVING again {:.1?} after the server's return", begin.elapsed());

@@ -236,7 +236,7 @@ impl Run<'_> {
             "{}.test:{} [{} {} {}] {}\n    {}",
             self.script.name,
             statement.line,
-            self.engine.name(),
+            self.engine.as_str(),
             self.keyspace,
             self.protocol.name(),
             statement.text,

@@ -187,7 +187,7 @@ fn header(script: &mut Script, comment: &str) -> Result<(), String> {
     match key {
         "keyspaces" => script.keyspaces = value.split(',').map(str::to_owned).collect(),
         "protocols" => script.protocols = value.split(',').map(protocol).collect::<Result<_, _>>()?,
-        "only" => script.engine = Some(with_reason(value).and_then(Engine::parse)?),
+        "only" => script.engine = Some(with_reason(value).and_then(engine)?),
         "skip" => script.skip = Some(value.to_owned()),
         "found_rows" => script.found_rows = value == "yes",
         "auto_increment" => script.auto_increment = value == "yes",
@@ -201,6 +201,13 @@ fn with_reason(value: &str) -> Result<&str, String> {
         Some((value, reason)) if !reason.trim().is_empty() => Ok(value),
         _ => Err("`only` needs ` reason=…`".to_owned()),
     }
+}
+
+pub fn engine(name: &str) -> Result<Engine, String> {
+    Engine::ALL
+        .into_iter()
+        .find(|engine| engine.as_str() == name)
+        .ok_or_else(|| format!("unknown engine {name}"))
 }
 
 fn protocol(name: &str) -> Result<Protocol, String> {
@@ -232,7 +239,7 @@ fn apply(directives: &mut Directives, directive: &str) -> Result<(), String> {
             let reason = rest.strip_prefix("reason=").ok_or("skip needs reason=…")?;
             directives.skip = Some(reason.to_owned());
         }
-        "only" => directives.engine = Some(with_reason(rest).and_then(Engine::parse)?),
+        "only" => directives.engine = Some(with_reason(rest).and_then(engine)?),
         "protocol" => directives.protocol = Some(protocol(rest)?),
         "keyspaces" => directives.keyspaces = Some(rest.split(',').map(str::to_owned).collect()),
         "router" => directives.side = Side::Router,

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 use super::{Error, Result};
 
+/// Wait for a server's greeting.
+const CONNECT_SECONDS: u32 = 5;
+
 /// A way to run SQL on one server.
 #[derive(Clone, Debug)]
 pub struct SqlClient {
@@ -39,6 +42,7 @@ impl SqlClient {
             .arg(format!("--defaults-file={}", self.defaults_file.display()))
             .arg(format!("--socket={}", self.socket.display()))
             .args(["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"])
+            .arg(format!("--connect-timeout={CONNECT_SECONDS}"))
             .args(database)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -91,9 +91,10 @@ impl Cluster {
 
         let types = cluster.files.read_types();
         let ports = Mutex::new(Ports::new(spec.first_port));
-        let wanted = std::mem::take(&mut state.ports);
+        let first_ports = cluster.first_ports(&ports, &state.ports);
         cluster.start_servers(spec, &types, prepared.as_ref(), &|server, is_read_only| {
-            start_on_free_port(server, is_read_only, &ports, wanted.get(&server.place().name).copied())?;
+            let first_port = first_ports.get(&server.place().name).copied();
+            start_on_free_port(server, is_read_only, &ports, first_port)?;
             progress.advance(&format!("{} listens on port {}", server.place().name, server.port()));
             Ok(())
         })?;
@@ -233,6 +234,15 @@ impl Cluster {
             servers,
             _lock: lock,
         })
+    }
+
+    /// A port for each tablet: its old one where that is free, otherwise the next free one in order.
+    fn first_ports(&self, ports: &Mutex<Ports>, old: &BTreeMap<String, u16>) -> BTreeMap<String, u16> {
+        let mut ports = ports.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tablets
+            .iter()
+            .filter_map(|tablet| Some((tablet.alias.clone(), ports.take(old.get(&tablet.alias).copied())?)))
+            .collect()
     }
 
     /// Starts all servers at once, and makes the databases of new ones.
@@ -491,12 +501,11 @@ struct Servers {
 impl Servers {
     /// All at once: one that hangs does not keep the others waiting.
     fn stop_all(&self) {
-        for server in &self.all {
-            server.begin_stop();
-        }
-        for server in &self.all {
-            server.stop();
-        }
+        thread::scope(|scope| {
+            for server in &self.all {
+                scope.spawn(|| server.stop());
+            }
+        });
         if let Some(dir) = &self.socket_dir {
             let _ = fs::remove_dir_all(dir);
         }
@@ -517,21 +526,21 @@ impl Drop for Servers {
     }
 }
 
+/// Starts a server on `first_port`, which was handed out for it, or on another one if somebody else takes that.
 fn start_on_free_port(
     server: &Server,
     is_read_only: bool,
     ports: &Mutex<Ports>,
-    wanted: Option<u16>,
+    mut first_port: Option<u16>,
 ) -> Result<()> {
     let failed = |reason: &str| Error::Server {
         name: server.place().name.clone(),
         reason: reason.to_owned(),
         log: String::new(),
     };
-    let mut wanted = wanted;
+    let next_port = || ports.lock().unwrap_or_else(PoisonError::into_inner).take(None);
     for _ in 0..PORT_TRIES {
-        let port = ports.lock().unwrap_or_else(PoisonError::into_inner).take(wanted.take());
-        let port = port.ok_or_else(|| failed("there is no free TCP port"))?;
+        let port = first_port.take().or_else(next_port).ok_or_else(|| failed("there is no free TCP port"))?;
         match server.start(port, is_read_only) {
             Ok(()) => return Ok(()),
             Err(StartError::PortTaken) => {}

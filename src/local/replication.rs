@@ -40,6 +40,17 @@ pub(super) fn resume(engine: Engine, replica: &SqlClient) -> Result<()> {
     replica.run(None, sql).map(drop)
 }
 
+/// Ends the connections of a server's replicas, before it is stopped. MySQL 9.7 takes nine seconds to stop while
+/// it has one; MariaDB needs no help.
+pub(super) fn release_replicas(engine: Engine, server: &SqlClient) -> Result<()> {
+    if engine == Engine::MariaDb {
+        return Ok(());
+    }
+    let dumps = "SELECT CONCAT('KILL ', id, ';') FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'";
+    let kills = server.run(None, dumps)?;
+    if kills.is_empty() { Ok(()) } else { server.run(None, &kills).map(drop) }
+}
+
 /// Waits until `replica` has everything that `primary` has now.
 pub(super) fn catch_up(engine: Engine, name: &str, primary: &SqlClient, replica: &SqlClient) -> Result<()> {
     let position = match engine {

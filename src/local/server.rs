@@ -13,6 +13,7 @@ use super::Error;
 use super::client::SqlClient;
 use super::datadir::{last_lines, user_option};
 use super::engine::{Engine, Installation};
+use super::replication;
 use super::spec::{Durability, ServerSpec};
 use super::supervisor::{Signal, Supervised};
 
@@ -132,15 +133,12 @@ impl Server {
         }
     }
 
-    /// Asks the process to end, without waiting.
-    pub(super) fn begin_stop(&self) {
-        if let Some(process) = self.process().as_mut() {
-            process.begin_stop();
-        }
-    }
-
     /// Asks the process to end and waits for it; it is killed if it takes too long.
     pub(super) fn stop(&self) {
+        if self.is_running() {
+            // A server that does not answer is stopped all the same.
+            let _ = replication::release_replicas(self.installation.engine, &self.client());
+        }
         if let Some(mut process) = self.process().take() {
             process.begin_stop();
             process.wait_for_exit(STOP_WAIT);

@@ -4,7 +4,6 @@
 //! The keyspaces `u` (unsharded), `s1`, `s2` and `s4` (1, 2 and 4 shards) have the same tables. Shards of
 //! different keyspaces share servers, each in a database of its own: five servers are enough.
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,7 +34,7 @@ const ROUTER_WAIT: Duration = Duration::from_secs(20);
 
 pub struct Environment {
     pub engine: Engine,
-    pub installation: Installation,
+    pub folder: PathBuf,
     pub plain: Server,
     pub backends: Vec<Server>,
     pub router: Router,
@@ -64,11 +63,12 @@ impl Environment {
             prepare_backend(backend, index)?;
         }
         let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
-        write_config(folder, &addresses)?;
-        let router = Router::start(folder, &backends[0].credentials().app_password)?;
+        Topology::of_the_scripts().write(folder, &addresses)?;
+        let mut router = Router::start(folder, &backends[0].credentials().app_password)?;
+        router.wait_for_keyspaces()?;
         Ok(Self {
             engine,
-            installation: installation.clone(),
+            folder: folder.to_owned(),
             plain,
             backends,
             router,
@@ -92,7 +92,7 @@ impl Environment {
         let double = Some(double);
         Ok(Self {
             engine,
-            installation: installation.clone(),
+            folder: folder.to_owned(),
             plain,
             backends: Vec::new(),
             router,
@@ -108,6 +108,17 @@ impl Environment {
     pub fn router_options(&self) -> Options {
         let password = if self.double.is_some() { "" } else { ROUTER_PASSWORD };
         Options::new(self.router.address, ROUTER_USER, password)
+    }
+
+    /// One more router over the same servers, with its own files in `folder`.
+    pub fn another_router(&self, folder: &Path, topology: &Topology) -> Result<Router, String> {
+        let addresses: Vec<_> = self.backends.iter().map(|backend| backend.address).collect();
+        topology.write(folder, &addresses)?;
+        Router::start(folder, &self.backends[0].credentials().app_password)
+    }
+
+    pub fn options_of(&self, router: &Router) -> Options {
+        Options::new(router.address, ROUTER_USER, ROUTER_PASSWORD)
     }
 
     /// Empties every table of a keyspace, on both sides.
@@ -211,44 +222,55 @@ fn prepare_backend(backend: &Server, index: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn write_config(folder: &Path, servers: &[SocketAddr]) -> Result<(), String> {
-    let vschema = folder.join("vschema");
-    std::fs::create_dir_all(&vschema).map_err(|error| error.to_string())?;
-    let write = |path: PathBuf, text: &str| {
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    let mut topology = String::from("{\"cells\": [\"zone1\"], \"keyspaces\": {");
-    let mut uid = 100;
-    for (position, (keyspace, shards)) in KEYSPACES.iter().enumerate() {
-        let separator = if position == 0 { "" } else { "," };
-        let _ = write!(topology, "{separator}\n  \"{keyspace}\": {{\"shards\": {{");
-        for (index, shard) in shards.iter().enumerate() {
-            let server = servers[(FIRST_SERVER[position] + index) % SERVER_COUNT];
-            let separator = if index == 0 { "" } else { "," };
-            let _ = write!(
-                topology,
-                "{separator}\n    \"{shard}\": {{\"tablets\": [{{\"alias\": \"zone1-{uid:010}\", \"type\": \"PRIMARY\", \
-                 \"hostname\": \"127.0.0.1\", \"mysql_port\": {}}}]}}",
-                server.port()
-            );
-            uid += 1;
-        }
-        topology.push_str("}}");
-        let text = if shards.len() == 1 && *keyspace == "u" {
-            unsharded_vschema()
-        } else {
-            VSCHEMA.replace("{ks}", keyspace)
-        };
-        write(vschema.join(format!("{keyspace}.json")), &text)?;
+/// Keyspaces with their shards (name and the backend that holds it) and their VSchema.
+pub struct Topology {
+    pub keyspaces: Vec<(String, Vec<(String, usize)>, String)>,
+}
+
+impl Topology {
+    fn of_the_scripts() -> Self {
+        let keyspaces = KEYSPACES.iter().enumerate().map(|(position, (keyspace, shards))| {
+            let shards = shards
+                .iter()
+                .enumerate()
+                .map(|(index, shard)| ((*shard).to_owned(), (FIRST_SERVER[position] + index) % SERVER_COUNT))
+                .collect();
+            let vschema =
+                if *keyspace == "u" { unsharded_vschema() } else { VSCHEMA.replace("{ks}", keyspace) };
+            ((*keyspace).to_owned(), shards, vschema)
+        });
+        Self { keyspaces: keyspaces.collect() }
     }
-    topology.push_str("}}\n");
-    write(folder.join("topology.json"), &topology)?;
-    write(
-        folder.join("users.json"),
-        &format!(
-            "{{\"{ROUTER_USER}\": [{{\"Password\": \"{ROUTER_PASSWORD}\"}}], \"user\": [{{\"Password\": \"\"}}]}}\n"
-        ),
-    )
+
+    /// Writes `topology.json`, the VSchema files and `users.json`.
+    fn write(&self, folder: &Path, servers: &[SocketAddr]) -> Result<(), String> {
+        let vschema_folder = folder.join("vschema");
+        std::fs::create_dir_all(&vschema_folder).map_err(|error| error.to_string())?;
+        let write = |path: PathBuf, text: &str| {
+            std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let mut uid = 100;
+        let mut keyspaces = serde_json::Map::new();
+        for (keyspace, shards, vschema) in &self.keyspaces {
+            let mut of_keyspace = serde_json::Map::new();
+            for (shard, server) in shards {
+                let tablet = serde_json::json!({
+                    "alias": format!("zone1-{uid:010}"),
+                    "type": "PRIMARY",
+                    "hostname": "127.0.0.1",
+                    "mysql_port": servers[*server].port(),
+                });
+                of_keyspace.insert(shard.clone(), serde_json::json!({ "tablets": [tablet] }));
+                uid += 1;
+            }
+            keyspaces.insert(keyspace.clone(), serde_json::json!({ "shards": of_keyspace }));
+            write(vschema_folder.join(format!("{keyspace}.json")), vschema)?;
+        }
+        let topology = serde_json::json!({ "cells": ["zone1"], "keyspaces": keyspaces });
+        write(folder.join("topology.json"), &topology.to_string())?;
+        let users = serde_json::json!({ ROUTER_USER: [{ "Password": ROUTER_PASSWORD }], "user": [{ "Password": "" }] });
+        write(folder.join("users.json"), &users.to_string())
+    }
 }
 
 fn unsharded_vschema() -> String {
@@ -297,7 +319,7 @@ impl Router {
             .spawn()
             .map_err(|error| format!("cannot start the router: {error}"))?;
         let mut router = Self { address, http, log, child: Some(child) };
-        router.wait()?;
+        router.wait("select 1", None)?;
         Ok(router)
     }
 
@@ -313,20 +335,24 @@ impl Router {
         self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Waits until a statement on every keyspace is answered.
-    fn wait(&mut self) -> Result<(), String> {
+    /// Waits until every keyspace of the scripts answers.
+    fn wait_for_keyspaces(&mut self) -> Result<(), String> {
+        KEYSPACES
+            .iter()
+            .try_for_each(|(keyspace, _)| self.wait("select count(*) from points", Some(keyspace)))
+    }
+
+    fn wait(&mut self, statement: &str, keyspace: Option<&str>) -> Result<(), String> {
         let begin = Instant::now();
-        let options = Options::new(self.address, ROUTER_USER, ROUTER_PASSWORD);
+        let mut options = Options::new(self.address, ROUTER_USER, ROUTER_PASSWORD);
+        options.database = keyspace.map(str::to_owned);
         loop {
-            let answered = KEYSPACES.iter().all(|(keyspace, _)| {
-                Client::login(&options.clone().database(keyspace))
-                    .is_ok_and(|mut client| client.run("select count(*) from points").is_ok())
-            });
-            if answered {
-                return Ok(());
-            }
+            let error = match Client::login(&options).and_then(|mut client| client.run(statement)) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
             if !self.is_running() || begin.elapsed() > ROUTER_WAIT {
-                return Err(format!("the router does not serve: {}", self.log_text()));
+                return Err(format!("the router does not serve {keyspace:?}: {error}\n{}", self.log_text()));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

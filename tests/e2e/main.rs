@@ -10,6 +10,7 @@ mod client;
 mod compare;
 mod demo;
 mod environment;
+mod generated;
 mod hostile;
 mod outage;
 mod params;
@@ -17,6 +18,7 @@ mod protocol;
 mod runner;
 mod script;
 mod servers;
+mod shared_cases;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -141,8 +143,9 @@ impl Totals {
 
 fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals: &mut Totals) {
     let names: Vec<_> = script_tests(engine, scripts).filter(|(name, ..)| arguments.wants(name)).collect();
-    let cases: Vec<_> =
-        case_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();
+    let cases: Vec<_> = case_tests(engine)
+        .filter(|(name, _)| arguments.wants(name) && (!arguments.double || name.contains("generated")))
+        .collect();
     let demos: Vec<_> =
         demo_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();
     if arguments.list {
@@ -226,11 +229,17 @@ fn run_demo(
 
 /// Tests written in Rust; the outage comes last, because it takes a server away.
 fn case_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut Environment) -> Result<(), String>)> {
-    [("protocol", protocol::CASES), ("hostile", hostile::CASES), ("outage", outage::CASES)]
-        .into_iter()
-        .flat_map(move |(group, cases)| {
-            cases.iter().map(move |(name, run)| (format!("{}::{group}::{name}", engine.as_str()), *run))
-        })
+    [
+        ("generated", generated::CASES),
+        ("shared_cases", shared_cases::CASES),
+        ("protocol", protocol::CASES),
+        ("hostile", hostile::CASES),
+        ("outage", outage::CASES),
+    ]
+    .into_iter()
+    .flat_map(move |(group, cases)| {
+        cases.iter().map(move |(name, run)| (format!("{}::{group}::{name}", engine.as_str()), *run))
+    })
 }
 
 fn script_tests(

@@ -1,0 +1,257 @@
+//! Statements kept outside the repository (`../shared/cases`, or `SHARDGATE_CASES`): the answer is one server's, or
+//! VT12001. Without that folder there is nothing to run, and the run says so.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use crate::client::{Client, Reply};
+use crate::compare::Comparison;
+use crate::environment::{Environment, Router, Topology};
+use crate::protocol::Case;
+use crate::script::Order;
+use crate::servers::Engine;
+
+pub const CASES: &[Case] = &[("select", selects), ("dml", changes)];
+
+/// Differences listed before the rest is only counted.
+const LISTED_MAX: usize = 40;
+
+fn selects(environment: &mut Environment) -> Result<(), String> {
+    let Some(mut stage) = Stage::set(environment)? else { return Ok(()) };
+    let mut tally = Tally::default();
+    for case in stage.list("select.json")? {
+        let (query, plain) = (text(&case, "query"), text(&case, "plain"));
+        let order = if text(&case, "kind") == "limit" { Order::Count } else { Order::Multiset };
+        let Ok(expected) = stage.plain.query(&plain) else {
+            stage.reconnect_plain()?;
+            continue;
+        };
+        if matches!(expected.last(), Some(Reply::Err(_)) | None) {
+            tally.refused_by_plain += 1;
+            continue;
+        }
+        match stage.router_client.query(&query) {
+            Ok(got) => tally.judge(&query, &order, &expected, &got),
+            Err(error) => {
+                tally.different.push(format!("{query}\n    {error}"));
+                stage.reconnect_router()?;
+            }
+        }
+    }
+    tally.finish()
+}
+
+fn changes(environment: &mut Environment) -> Result<(), String> {
+    let Some(mut stage) = Stage::set(environment)? else { return Ok(()) };
+    let mut tally = Tally::default();
+    for case in stage.list("dml.json")? {
+        let query = text(&case, "query");
+        stage.plain.run("begin")?;
+        let Ok(expected) = stage.plain.query(&query) else {
+            stage.reconnect_plain()?;
+            continue;
+        };
+        if matches!(expected.last(), Some(Reply::Err(_)) | None) {
+            stage.plain.run("rollback")?;
+            tally.refused_by_plain += 1;
+            continue;
+        }
+        stage.router_client.run("begin")?;
+        let got = match stage.router_client.query(&query) {
+            Ok(got) => got,
+            Err(error) => {
+                tally.different.push(format!("{query}\n    {error}"));
+                stage.plain.run("rollback")?;
+                stage.reconnect_router()?;
+                continue;
+            }
+        };
+        let is_done = !matches!(got.last(), Some(Reply::Err(_)));
+        tally.judge(&query, &Order::Multiset, &expected, &got);
+        if is_done {
+            for table in stage.tables.clone() {
+                let sql = format!("select * from `{table}`");
+                let same = sorted(stage.plain.rows(&sql)?) == sorted(stage.router_client.rows(&sql)?);
+                if !same {
+                    tally.different.push(format!("{query}\n    afterwards {table} differs"));
+                }
+            }
+        }
+        stage.plain.run("rollback")?;
+        stage.router_client.run("rollback")?;
+    }
+    tally.finish()
+}
+
+fn sorted(mut rows: Vec<Vec<Option<String>>>) -> Vec<Vec<Option<String>>> {
+    rows.sort();
+    rows
+}
+
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    unsupported: usize,
+    refused_by_plain: usize,
+    different: Vec<String>,
+}
+
+impl Tally {
+    fn judge(&mut self, query: &str, order: &Order, expected: &[Reply], got: &[Reply]) {
+        if matches!(got.last(), Some(Reply::Err(error)) if error.message.starts_with("VT12001")) {
+            self.unsupported += 1;
+            return;
+        }
+        // The plain server has all tables in one database, and its texts of OK packets are about whole statements.
+        let ignored: BTreeSet<_> = ["schema"].map(str::to_owned).into();
+        let comparison = Comparison { keyspace: "user", order, has_order_by: false, ignored: &ignored };
+        let differences = comparison.replies(expected, got);
+        if differences.is_empty() {
+            self.same += 1;
+        } else {
+            self.different.push(format!("{query}\n    {}", differences.join("\n    ")));
+        }
+    }
+
+    fn finish(self) -> Result<(), String> {
+        println!(
+            "  {} the same, {} refused as unsupported, {} different, {} refused by the plain server",
+            self.same,
+            self.unsupported,
+            self.different.len(),
+            self.refused_by_plain
+        );
+        if self.different.is_empty() {
+            return Ok(());
+        }
+        Err(self.different.iter().take(LISTED_MAX).cloned().collect::<Vec<_>>().join("\n  "))
+    }
+}
+
+/// The cases' tables on the plain server and behind a router of their own, with the same rows.
+struct Stage<'a> {
+    environment: &'a Environment,
+    folder: PathBuf,
+    plain: Client,
+    router: Router,
+    router_client: Client,
+    tables: Vec<String>,
+}
+
+impl<'a> Stage<'a> {
+    fn set(environment: &'a Environment) -> Result<Option<Self>, String> {
+        let folder = std::env::var_os("SHARDGATE_CASES")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases"), PathBuf::from);
+        if !folder.join("select.json").exists() {
+            println!("  no cases at {}: nothing to compare", folder.display());
+            return Ok(None);
+        }
+        let read = |name: &str| read_json(&folder.join(name));
+        let (schema, keyspaces, data, vschema) =
+            (read("schema.json")?, read("tables.json")?, read("data.json")?, read("vschema.json")?);
+        let keyspace_of = |table: &str| keyspaces[table].as_str().unwrap_or("main").to_owned();
+        let topology = Topology {
+            keyspaces: vec![
+                ("main".to_owned(), vec![("-".to_owned(), 0)], vschema["main"].to_string()),
+                (
+                    "user".to_owned(),
+                    vec![("-80".to_owned(), 1), ("80-".to_owned(), 2)],
+                    vschema["user"].to_string(),
+                ),
+            ],
+        };
+        let mut root = environment.plain.administrator()?;
+        root.run("drop database if exists cases")?;
+        root.run("create database cases")?;
+        root.run("use cases")?;
+        let objects = |json: &Json| json.as_object().cloned().unwrap_or_default();
+        for (_, create) in &objects(&schema) {
+            root.run(create.as_str().unwrap_or_default())?;
+        }
+        for (keyspace, shards, _) in &topology.keyspaces {
+            for (_, server) in shards {
+                let mut root = environment.backends[*server].administrator()?;
+                root.run(&format!("drop database if exists vt_{keyspace}"))?;
+                root.run(&format!("create database vt_{keyspace}"))?;
+                root.run(&format!("use vt_{keyspace}"))?;
+                for (table, create) in &objects(&schema) {
+                    if keyspace_of(table) == *keyspace {
+                        root.run(create.as_str().unwrap_or_default())?;
+                    }
+                }
+            }
+        }
+        let home = environment.folder.join("cases");
+        let router = environment.another_router(&home, &topology)?;
+        let mut router_client = Client::login(&environment.options_of(&router))?;
+        for (table, rows) in &objects(&data) {
+            let rows: Vec<_> = rows.as_array().into_iter().flatten().map(row_literal).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            root.run(&format!("insert into `{table}` values {}", rows.join(", ")))?;
+            let names = column_names(&mut root, table)?;
+            let insert =
+                format!("insert into {}.`{table}` ({names}) values {}", keyspace_of(table), rows.join(", "));
+            router_client.run(&insert)?;
+        }
+        let tables = objects(&schema).keys().cloned().collect();
+        let mut stage = Self { environment, folder, plain: root, router, router_client, tables };
+        stage.reconnect_plain()?;
+        Ok(Some(stage))
+    }
+
+    fn list(&self, name: &str) -> Result<Vec<Json>, String> {
+        Ok(read_json(&self.folder.join(name))?.as_array().cloned().unwrap_or_default())
+    }
+
+    fn reconnect_plain(&mut self) -> Result<(), String> {
+        self.plain = Client::login(&self.environment.plain_options().database("cases"))?;
+        // Some statements multiply many tables.
+        self.plain.run(match self.environment.engine {
+            Engine::MariaDb => "set max_statement_time = 2",
+            Engine::MySql => "set max_execution_time = 2000",
+        })?;
+        Ok(())
+    }
+
+    fn reconnect_router(&mut self) -> Result<(), String> {
+        self.router_client = Client::login(&self.environment.options_of(&self.router))?;
+        Ok(())
+    }
+}
+
+fn read_json(path: &Path) -> Result<Json, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn text(case: &Json, key: &str) -> String {
+    case[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn column_names(root: &mut Client, table: &str) -> Result<String, String> {
+    let rows = root.rows(&format!("show columns from `{table}`"))?;
+    Ok(rows
+        .iter()
+        .map(|row| format!("`{}`", row[0].as_deref().unwrap_or_default()))
+        .collect::<Vec<_>>()
+        .join(", "))
+}
+
+fn row_literal(row: &Json) -> String {
+    let mut literal = String::from("(");
+    for (index, value) in row.as_array().into_iter().flatten().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        let _ = match value {
+            Json::String(text) => {
+                write!(literal, "{separator}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+            }
+            other => write!(literal, "{separator}{other}"),
+        };
+    }
+    literal + ")"
+}

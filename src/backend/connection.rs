@@ -24,6 +24,7 @@ use super::statements::{PreparedStatement, StatementCache};
 use super::version::ServerVersion;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::limits;
+use crate::wire::command::reply_sequences;
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Capabilities, Command, ReplySummary, StatusFlags};
 
@@ -87,11 +88,11 @@ enum Activity {
 
 /// A reply that the server owes us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owed {
-    /// Of a statement.
-    Reply,
-    /// Of the `SET` that [`BackendConnection::sync_settings`] queued.
-    Settings,
+pub(super) struct Owed {
+    /// Number that its first packet will have.
+    sequence: u8,
+    /// Whether it is that of the `SET` which [`BackendConnection::sync_settings`] queued.
+    pub(super) is_for_settings: bool,
 }
 
 /// A connection to a server. See the room's documentation for the order of calls.
@@ -243,7 +244,7 @@ impl BackendConnection {
         let Some(sql) = sql else { return false };
         self.queue(&Command::Query(sql.as_bytes()));
         if let Some(owed) = self.owed.back_mut() {
-            *owed = Owed::Settings;
+            owed.is_for_settings = true;
         }
         true
     }
@@ -260,7 +261,7 @@ impl BackendConnection {
             command.encode(out, self.agreement.capabilities);
         });
         if command.has_reply() {
-            self.owe(1);
+            self.owe(sequence);
         }
     }
 
@@ -268,14 +269,14 @@ impl BackendConnection {
     /// answered by so many replies.
     pub fn queue_packets(&mut self, packets: &[u8], reply_count: usize) {
         self.outgoing.extend_from_slice(packets);
-        self.owe(reply_count);
+        self.owe_replies_to(packets, reply_count);
     }
 
     /// Sends everything that is queued, and `packets` behind it, in one write. An error with
     /// [`Retry::FreshConnection`] means that nothing at all was sent; after any other the server may have
     /// run the commands.
     pub async fn send(&mut self, packets: &[u8], reply_count: usize) -> Result<()> {
-        self.owe(reply_count);
+        self.owe_replies_to(packets, reply_count);
         if self.outgoing.is_empty() {
             return self.write(packets).await;
         }
@@ -322,22 +323,30 @@ impl BackendConnection {
         }
     }
 
-    fn owe(&mut self, reply_count: usize) {
-        self.owed.extend(std::iter::repeat_n(Owed::Reply, reply_count));
-        self.unsent_count += reply_count;
+    fn owe_replies_to(&mut self, packets: &[u8], reply_count: usize) {
+        let before = self.owed.len();
+        for sequence in reply_sequences(packets) {
+            self.owe(sequence);
+        }
+        debug_assert_eq!(self.owed.len() - before, reply_count, "commands and replies do not fit");
     }
 
-    /// Begins to read the next reply.
-    pub(super) fn begin_reply(&mut self) -> Result<()> {
+    fn owe(&mut self, sequence: u8) {
+        self.owed.push_back(Owed { sequence, is_for_settings: false });
+        self.unsent_count += 1;
+    }
+
+    /// Begins to read the next reply; returns the number of its first packet.
+    pub(super) fn begin_reply(&mut self) -> Result<u8> {
         if self.activity != Activity::Rest {
             return Err(self.closed_error());
         }
-        if self.owed.len() <= self.unsent_count {
+        let Some(Owed { sequence, .. }) = self.owed.front().copied().filter(|_| self.sent_count() > 0) else {
             return Err(Error::bug("a reply is awaited that no sent command will get"));
-        }
+        };
         self.activity = Activity::Reading;
-        *self.channel.sequence_mut() = 1;
-        Ok(())
+        *self.channel.sequence_mut() = sequence;
+        Ok(sequence)
     }
 
     /// The whole reply has been read. `status` is that of its last OK or EOF packet.
@@ -347,7 +356,7 @@ impl BackendConnection {
             self.status = status;
         }
         let owed = self.owed.pop_front();
-        if self.owed.len() == self.unsent_count {
+        if self.sent_count() == 0 {
             self.channel.lifeline().mark_idle();
             if !self.channel.buffered().is_empty() {
                 // The server says something that was not asked for: what it means, nobody can know.
@@ -382,12 +391,16 @@ impl BackendConnection {
         Error::new(ErrorKind::BackendLost, text)
     }
 
+    /// Replies owed to commands that were sent.
+    fn sent_count(&self) -> usize {
+        self.owed.len() - self.unsent_count
+    }
+
     /// What must happen to it when it is no longer used.
     pub(super) fn fate(&self) -> Fate {
-        let sent_count = self.owed.len() - self.unsent_count;
         if self.is_broken() {
             Fate::Close
-        } else if self.activity != Activity::Rest || sent_count > 0 {
+        } else if self.activity != Activity::Rest || self.sent_count() > 0 {
             Fate::Kill
         } else if self.unsent_count > 0 {
             Fate::Close

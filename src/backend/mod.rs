@@ -11,6 +11,8 @@ mod channel;
 mod connect;
 mod connection;
 mod exchange;
+#[cfg(test)]
+pub(crate) mod fake_server;
 mod kill;
 mod lifeline;
 mod options;

@@ -5,6 +5,7 @@
 
 use super::capability::Capabilities;
 use super::connect::ChangeUser;
+use super::frame::{HEADER_BYTES, Header};
 use super::reader::{Malformed, Reader};
 use super::statement::StmtExecute;
 use super::writer::put_null_terminated;
@@ -163,6 +164,28 @@ impl<'a> Command<'a> {
     }
 }
 
+/// Of packets that are commands, one behind the other: the sequence number that each reply begins with, which is the
+/// number of packets that the command has. Commands without a reply are left out.
+pub fn reply_sequences(packets: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = packets;
+    let mut command = None;
+    std::iter::from_fn(move || {
+        loop {
+            let header = Header::first(rest)?;
+            rest = &rest[HEADER_BYTES..];
+            let first_byte = *command.get_or_insert(rest.first().copied().unwrap_or_default());
+            rest = rest.get(header.payload_bytes..).unwrap_or_default();
+            if header.is_continued() {
+                continue;
+            }
+            command = None;
+            if !matches!(first_byte, byte::QUIT | byte::STMT_CLOSE | byte::STMT_SEND_LONG_DATA) {
+                return Some(header.sequence.wrapping_add(1));
+            }
+        }
+    })
+}
+
 fn put_text(out: &mut Vec<u8>, command: u8, text: &[u8]) {
     out.push(command);
     out.extend_from_slice(text);
@@ -254,5 +277,25 @@ mod tests {
                 prop_assert!(again.is_ok(), "{command:?} became {again:?}");
             }
         }
+    }
+
+    #[test]
+    fn replies_begin_behind_the_last_packet_of_their_command() {
+        use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
+        use crate::wire::frame::write_packet_with;
+        let large = vec![b'x'; PACKET_PAYLOAD_BYTES_MAX];
+        let commands = [
+            Command::Query(b"BEGIN"),
+            Command::StmtClose(1),
+            Command::StmtSendLongData { statement_id: 1, parameter: 0, data: &large },
+            Command::Query(&large),
+            Command::Quit,
+        ];
+        let mut packets = vec![];
+        for command in &commands {
+            write_packet_with(&mut packets, &mut 0, |out| command.encode(out, Capabilities::OFFERED));
+        }
+        assert_eq!(reply_sequences(&packets).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(reply_sequences(&[1, 0]).count(), 0);
     }
 }

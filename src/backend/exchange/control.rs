@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rows::RowStream;
 use crate::backend::channel::ChannelError;
-use crate::backend::connection::{BackendConnection, Owed};
+use crate::backend::connection::BackendConnection;
 use crate::backend::statements::PreparedStatement;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -44,7 +44,7 @@ impl BackendConnection {
                 Ok(summary)
             }
             Ok(Err(refused)) => {
-                if self.end_reply(None) == Some(Owed::Settings) {
+                if self.end_reply(None).is_some_and(|owed| owed.is_for_settings) {
                     self.note_refused_settings();
                 }
                 Err(refused)

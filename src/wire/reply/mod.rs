@@ -160,6 +160,14 @@ impl ReplyScanner {
         self
     }
 
+    /// Sets the number that the server's first packet must have: as many as the command had packets, which is 1 for
+    /// commands of less than 16 MiB. The first packet forwarded keeps the number that it was to have.
+    pub fn expect_sequence(&mut self, sequence: u8) {
+        let forwarded = self.next_sequence();
+        self.sequence = sequence;
+        self.sequence_shift = forwarded.wrapping_sub(sequence);
+    }
+
     /// Replaces the statement id in the reply to prepare; the summary keeps the server's own.
     #[must_use]
     pub fn with_statement_id(mut self, statement_id: u32) -> Self {

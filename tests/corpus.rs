@@ -1,0 +1,108 @@
+//! Replays the inputs of the protocol's fuzz targets, and thousands of random mutations of them, without a fuzzer.
+//!
+//! An input that made a target fail belongs into `tests/corpus/<target>/` for good. The seed is fixed, so a failure
+//! repeats; it prints the input.
+
+use std::path::{Path, PathBuf};
+
+use shardgate::wire::fuzzing::{self, TARGETS};
+
+/// Mutations of each file.
+const MUTATIONS_PER_FILE: usize = 300;
+/// Inputs of random bytes for each target.
+const RANDOM_INPUTS: usize = 2_000;
+
+#[test]
+fn every_input_of_the_corpora_and_its_mutations() {
+    for (name, target) in TARGETS {
+        let files = inputs(name);
+        assert!(files.len() >= 10, "{name} has {} inputs", files.len());
+        let mut random = Random(0x5EED_0F5A_17DC_0DE5);
+        for (path, input) in &files {
+            run(target, input, &path.display().to_string());
+            for number in 0..MUTATIONS_PER_FILE {
+                let mut mutant = input.clone();
+                for _ in 0..=random.below(4) {
+                    random.mutate(&mut mutant);
+                }
+                run(target, &mutant, &format!("mutation {number} of {}", path.display()));
+            }
+        }
+        for number in 0..RANDOM_INPUTS {
+            let input = random.bytes(200);
+            run(target, &input, &format!("random input {number}"));
+        }
+    }
+}
+
+/// What real servers have answered: the scanner must find the end of each, and forward all of it.
+#[test]
+fn replies_of_both_engines_are_understood() {
+    let mut count = 0;
+    for (path, input) in inputs("reply") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let options = input[0];
+        let deprecate_eof = options & 0x10 != 0;
+        assert_eq!(deprecate_eof, name.ends_with("-1"), "{name}");
+        let kind = usize::from(options & 0x0F);
+        let summary = fuzzing::scan_reply(kind, deprecate_eof, options & 0x20 != 0, &input[1..]);
+        let summary = summary.unwrap_or_else(|| panic!("{name}: no end was found"));
+        let should_fail = name.contains("err") || name.starts_with("mid");
+        assert_eq!(summary.error.is_some(), should_fail, "{name}: {summary:?}");
+        assert_eq!(summary.local_infile.is_some(), name.starts_with("infile"), "{name}: {summary:?}");
+        count += 1;
+    }
+    assert!(count >= 80, "{count}");
+}
+
+fn run(target: &fuzzing::Target, input: &[u8], what: &str) {
+    let outcome = std::panic::catch_unwind(|| target(input));
+    assert!(outcome.is_ok(), "{what} fails: {input:?}");
+}
+
+fn inputs(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
+    let entries = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// A small generator of numbers (splitmix64), so that the mutations are the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    fn bytes(&mut self, count_max: usize) -> Vec<u8> {
+        (0..self.below(count_max)).map(|_| self.next() as u8).collect()
+    }
+
+    fn mutate(&mut self, input: &mut Vec<u8>) {
+        const TELLING: [u8; 8] = [0x00, 0x01, 0x7F, 0x80, 0xFB, 0xFC, 0xFE, 0xFF];
+        let at = self.below(input.len() + 1);
+        match self.below(6) {
+            0 => input.truncate(at),
+            1 => input.insert(at, self.next() as u8),
+            2 if at < input.len() => {
+                input.remove(at);
+            }
+            3 if at < input.len() => input[at] ^= 1 << self.below(8),
+            4 if at < input.len() => input[at] = TELLING[self.below(TELLING.len())],
+            _ => {
+                let piece = input[at.min(self.below(input.len() + 1))..at].to_vec();
+                input.extend(piece);
+            }
+        }
+    }
+}

@@ -76,8 +76,9 @@ impl PacketError {
     pub fn into_client_error(self) -> Error {
         match self {
             Self::OutOfOrder { .. } => Error::new(ErrorKind::PacketsOutOfOrder, "Got packets out of order"),
-            Self::TooLarge { .. } => {
-                Error::new(ErrorKind::PacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes")
+            Self::TooLarge { bytes_max } => {
+                let text = format!("Got a packet bigger than 'max_allowed_packet' bytes ({bytes_max})");
+                Error::new(ErrorKind::PacketTooLarge, text)
             }
             Self::Cancelled | Self::Io(_) | Self::Truncated => {
                 Error::new(ErrorKind::Other, format!("lost the client: {self}"))

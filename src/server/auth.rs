@@ -26,7 +26,7 @@ pub struct Authenticator {
     /// The users.
     pub users: Arc<UserStore>,
     /// For whole passwords over unencrypted connections.
-    pub rsa_key: RsaKey,
+    pub rsa_key: Arc<RsaKey>,
     /// What the greeting names, and what clients with unknown plugins are asked for.
     pub default_plugin: AuthPlugin,
     /// Strangers can ask for this many slow verifications at once.
@@ -49,9 +49,9 @@ pub struct Attempt<'a> {
 
 impl Authenticator {
     /// Logins of `users`; `default_plugin` is what the greeting names.
-    pub fn new(users: Arc<UserStore>, default_plugin: AuthPlugin) -> Self {
+    pub fn new(users: Arc<UserStore>, rsa_key: Arc<RsaKey>, default_plugin: AuthPlugin) -> Self {
         let verifications = Semaphore::new(VERIFICATIONS_MAX);
-        Self { users, rsa_key: RsaKey::lazy(), default_plugin, verifications }
+        Self { users, rsa_key, default_plugin, verifications }
     }
 
     /// Finishes the exchange up to, but not including, the final OK or ERR packet.

@@ -276,6 +276,7 @@ impl ClientStream {
     /// unread bytes would take back what was sent last.
     pub(super) async fn linger(&mut self) {
         let discard = async {
+            let _ = self.packets.shutdown().await;
             while self.packets.fill().await.is_ok_and(|count| count > 0) {
                 let count = self.packets.buffered().len();
                 self.packets.consume(count);

@@ -88,7 +88,7 @@ async fn log_in<H: Handler>(
     }
 }
 
-/// From the handshake response to the OK that ends a login.
+/// From the handshake response to the OK that ends a login, which is buffered.
 async fn open<H: Handler>(
     shared: &Shared<H>,
     stream: &mut ClientStream,
@@ -102,7 +102,6 @@ async fn open<H: Handler>(
     let status = shared.handler.status(&session);
     stream.entry().end(false, Instant::now());
     stream.ok(&OkPacket { status, ..OkPacket::default() });
-    stream.flush().await.map_err(|error| PacketError::from(error).into_client_error())?;
     tracing::debug!(user = %info.user, host = info.entry.host(), "logged in");
     Ok(session)
 }
@@ -117,20 +116,38 @@ enum End {
     Tell(Error),
 }
 
+impl From<PacketError> for End {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::Cancelled | PacketError::Io(_) | PacketError::Truncated => Self::Quiet,
+            PacketError::OutOfOrder { .. } | PacketError::TooLarge { .. } => {
+                Self::Tell(error.into_client_error())
+            }
+        }
+    }
+}
+
 impl<H: Handler> Connection<'_, H> {
     async fn run(mut self) {
-        let end = loop {
+        let end = match self.stream.flush().await {
+            Ok(()) => self.serve_commands().await,
+            Err(_) => End::Quiet,
+        };
+        Box::pin(self.end(end)).await;
+    }
+
+    async fn serve_commands(&mut self) -> End {
+        loop {
             let bytes_max = self.shared.options.command_bytes_max;
             let flow = match self.stream.next_command(bytes_max).await {
                 Ok(Some(packet)) => self.command(packet).await,
                 Ok(None) => ControlFlow::Break(End::Quiet),
-                Err(error) => ControlFlow::Break(End::Tell(error.into_client_error())),
+                Err(error) => ControlFlow::Break(End::from(error)),
             };
             if let ControlFlow::Break(end) = flow {
-                break end;
+                return end;
             }
-        };
-        Box::pin(self.end(end)).await;
+        }
     }
 
     /// Answers one command.

@@ -41,6 +41,7 @@ use counters::ServerCounters;
 use handshake::Handshake;
 use listener::Listeners;
 use registry::Bounded;
+use rsa_key::RsaKey;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct Options {
     pub tls_required: bool,
     /// Plugin named in the greeting.
     pub auth_plugin: AuthPlugin,
+    /// With which whole passwords come over unencrypted connections.
+    pub rsa_key: Arc<RsaKey>,
     /// Clients at once.
     pub connections_max: usize,
     /// Clients at once that have not logged in.
@@ -79,6 +82,7 @@ impl Default for Options {
             tls: None,
             tls_required: false,
             auth_plugin: AuthPlugin::CachingSha2Password,
+            rsa_key: Arc::new(RsaKey::lazy()),
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
             logins_max: limits::CLIENT_LOGINS_MAX,
             login_timeout: limits::HANDSHAKE_TIMEOUT,
@@ -137,7 +141,7 @@ impl<H: Handler> Server<H> {
         let shared = Arc::new(Shared {
             handler,
             handshake: Handshake {
-                authenticator: Authenticator::new(users, options.auth_plugin),
+                authenticator: Authenticator::new(users, options.rsa_key.clone(), options.auth_plugin),
                 version: options.version.clone(),
                 tls: options.tls.clone(),
                 tls_required: options.tls_required,
@@ -217,3 +221,6 @@ impl<H> Shared<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,113 @@
-//! Planning: from a parsed statement and a VSchema to a plan, which is a plain value.
+//! Planning: from a statement and a VSchema to a plan, which is a plain value.
+//!
+//! The client's text is analysed ([`semantics`]), given a place, and, if several shards may have to answer, split
+//! into a query for each shard and primitives that combine their rows ([`operator`], [`rewrite`],
+//! [`primitive`]). A plan knows no topology: the same plan serves before and after a resharding. Whatever cannot
+//! be planned is refused as `VT12001: unsupported: …`.
 
+mod describe;
+mod layout;
+mod operator;
 pub mod primitive;
+mod rewrite;
+mod semantics;
+mod source;
+mod statement;
+
+use std::sync::Arc;
+
+pub use describe::describe;
+pub use semantics::session::ROUTER_VARIABLES;
+pub use source::Placeholder;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{LexOptions, Lexed, StatementKind};
+use crate::topology::{KeyspaceName, TabletType};
+use crate::vschema::{Table, VSchema};
+use primitive::Primitive;
+
+/// How a statement is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What the statement is.
+    pub kind: StatementKind,
+    /// What is done.
+    pub root: Primitive,
+    /// The tables that it names: keyspace and name; without system tables.
+    pub tables: Vec<(Option<KeyspaceName>, Box<str>)>,
+}
+
+/// What a plan depends on beside the statement. All of it belongs into the plan cache's key.
+#[derive(Clone, Debug)]
+pub struct PlanContext<'a> {
+    /// How tables are spread.
+    pub vschema: &'a VSchema,
+    /// The session's keyspace, without shard or tablet type.
+    pub keyspace: Option<&'a KeyspaceName>,
+    /// The session's tablet type, for routing rules.
+    pub tablet_type: TabletType,
+    /// Database names and the keyspaces that they belong to, for qualifiers such as `vt_customer.t`.
+    pub databases: &'a [(Box<str>, KeyspaceName)],
+    /// How the text is cut into tokens.
+    pub options: &'a LexOptions,
+}
+
+/// A table that a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum FoundTable {
+    /// A table that every server has, such as `information_schema.tables`.
+    System,
+    /// A table of a keyspace.
+    Table(Arc<Table>),
+}
+
+/// Plans the statement of `text` that `lexed` describes.
+///
+/// # Errors
+/// `VT12001` for what is not supported; MySQL's errors for unknown names and for text that is no SQL.
+pub fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    statement::build(ctx, text, lexed)
+}
+
+/// Is it a schema that belongs to the server and not to a keyspace?
+pub fn is_system_schema(name: &str) -> bool {
+    ["information_schema", "mysql", "performance_schema", "sys"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+impl PlanContext<'_> {
+    /// The table of that name. `qualifier` may be a keyspace or its database.
+    pub(crate) fn find_table(&self, qualifier: Option<&str>, name: &str) -> Result<FoundTable> {
+        let keyspace = match qualifier {
+            Some(qualifier) if is_system_schema(qualifier) => return Ok(FoundTable::System),
+            Some(qualifier) => Some(self.keyspace_of(qualifier).unwrap_or(qualifier)),
+            None => self.keyspace.map(KeyspaceName::as_str),
+        };
+        if keyspace.is_some_and(is_system_schema) {
+            return Ok(FoundTable::System);
+        }
+        let found = self.vschema.find_table(keyspace, name, self.tablet_type)?;
+        Ok(FoundTable::Table(found.table))
+    }
+
+    /// The keyspace that a keyspace's or a database's name means.
+    pub(crate) fn keyspace_of(&self, name: &str) -> Option<&str> {
+        if let Some(keyspace) = self.vschema.keyspace(name) {
+            return Some(keyspace.name());
+        }
+        let database = self.databases.iter().find(|(database, _)| **database == *name);
+        database.map(|(_, keyspace)| keyspace.as_str())
+    }
+
+    /// The keyspace of statements that name none: the session's, or the only one.
+    pub(crate) fn default_keyspace(&self) -> Result<&KeyspaceName> {
+        let only = || self.vschema.only_keyspace().map(|keyspace| keyspace.name());
+        self.keyspace.or_else(only).ok_or_else(|| Error::new(ErrorKind::NoKeyspace, "No database selected"))
+    }
+
+    /// Is the keyspace sharded? Keyspaces that the VSchema does not have are not.
+    pub(crate) fn is_sharded(&self, keyspace: &str) -> bool {
+        self.vschema.keyspace(keyspace).is_some_and(|keyspace| keyspace.is_sharded())
+    }
+}

@@ -1,1 +1,46 @@
 //! Primitives: the executable tree as plain data.
+//!
+//! A primitive says what is done, never how: [`crate::engine`] interprets it. Every primitive is comparable
+//! and printable, so golden tests need no engine. Follows Vitess's engine primitives in meaning.
+
+mod column;
+mod combine;
+mod insert;
+mod query;
+mod route;
+mod value;
+
+pub use column::{ColumnRef, SortKey};
+pub use combine::{
+    Aggregate, AggregateColumn, AggregateFunction, Comparison, Condition, Distinct, EachShard, Filter, Limit,
+    MergeSort, Sort, Truncate,
+};
+pub use insert::{Generated, Insert, InsertRows, InsertVindex};
+pub use query::{Piece, Query, SessionValue, Template};
+pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};
+pub use value::{Candidates, RouteList, RouteValue};
+
+/// A node of the executable tree.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Primitive {
+    /// Combines sorted rows of equal groups.
+    Aggregate(Aggregate),
+    /// Removes repeated rows.
+    Distinct(Distinct),
+    /// Sends a query to every shard of the enclosing route; rows come in any order.
+    EachShard(EachShard),
+    /// Keeps the rows that satisfy conditions.
+    Filter(Filter),
+    /// Sends the rows of an INSERT or REPLACE to their shards.
+    Insert(Insert),
+    /// Skips and counts rows.
+    Limit(Limit),
+    /// Merges the shards' sorted streams.
+    MergeSort(MergeSort),
+    /// The whole statement at the shards that a routing gives.
+    Route(Route),
+    /// Sorts in memory.
+    Sort(Sort),
+    /// Drops helper columns.
+    Truncate(Truncate),
+}

@@ -1,0 +1,196 @@
+//! Plans as text: for golden files and `shardgate explain`.
+
+use std::fmt::Write as _;
+
+use super::Plan;
+use super::primitive::{
+    Insert, InsertRows, Lookup, Piece, Primitive, Query, Route, Routing, Several, SortKey, Template,
+};
+
+/// The plan as an indented tree. `original` is the statement's own text, shown where it is sent untouched.
+pub fn describe(plan: &Plan, original: &str) -> String {
+    let mut out = Tree { text: String::new(), original };
+    out.primitive(&plan.root, 0);
+    out.text
+}
+
+struct Tree<'a> {
+    text: String,
+    original: &'a str,
+}
+
+impl Tree<'_> {
+    fn line(&mut self, depth: usize, line: &str) {
+        self.text.push_str(&"  ".repeat(depth));
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn primitive(&mut self, primitive: &Primitive, depth: usize) {
+        let (line, input) = match primitive {
+            Primitive::Route(route) => return self.route(route, depth),
+            Primitive::Insert(insert) => return self.insert(insert, depth),
+            Primitive::EachShard(leaf) => {
+                self.line(depth, "EachShard");
+                let text = self.query(&leaf.query);
+                return self.line(depth + 1, &format!("query: {text}"));
+            }
+            Primitive::Aggregate(node) => {
+                let mut line = String::from("Aggregate");
+                if node.is_scalar {
+                    line.push_str(" scalar");
+                }
+                push_keys(&mut line, " group=", &node.group);
+                push_keys(&mut line, " distinct=", &node.distinct);
+                for column in &node.columns {
+                    let _ = write!(line, " {column}");
+                }
+                (line, &node.input)
+            }
+            Primitive::Distinct(node) => (with_keys("Distinct", &node.keys), &node.input),
+            Primitive::Filter(node) => {
+                let each =
+                    node.conditions.iter().map(|c| format!("{} {} {}", c.column, c.comparison, c.value));
+                (format!("Filter {}", each.collect::<Vec<_>>().join(" and ")), &node.input)
+            }
+            Primitive::Limit(node) => {
+                let mut line = String::from("Limit");
+                if let Some(count) = &node.count {
+                    let _ = write!(line, " {count}");
+                }
+                if let Some(offset) = &node.offset {
+                    let _ = write!(line, " offset {offset}");
+                }
+                (line, &node.input)
+            }
+            Primitive::MergeSort(node) => (with_keys("MergeSort", &node.keys), &node.input),
+            Primitive::Sort(node) => (with_keys("Sort", &node.keys), &node.input),
+            Primitive::Truncate(node) => (format!("Truncate helpers={}", node.helpers), &node.input),
+        };
+        self.line(depth, &line);
+        self.primitive(input, depth + 1);
+    }
+
+    fn route(&mut self, route: &Route, depth: usize) {
+        let keyspace = route.keyspace.as_ref().map_or("", |keyspace| keyspace.as_str());
+        let line = format!("Route {} {keyspace}", route.routing.name());
+        let line = match routing_values(&route.routing) {
+            Some(values) => format!("{} {values}", line.trim_end()),
+            None => line,
+        };
+        self.line(depth, &line);
+        let text = self.query(&route.query);
+        self.line(depth + 1, &format!("query: {text}"));
+        match &route.several {
+            Several::Never => {}
+            Several::Combine(tree) => self.primitive(tree, depth + 1),
+            Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),
+            Several::Write(query) => self.several_write(depth + 1, "several: added up", query, &route.query),
+            Several::WriteSame(query) => {
+                self.several_write(depth + 1, "several: the same", query, &route.query)
+            }
+        }
+    }
+
+    fn several_write(&mut self, depth: usize, what: &str, query: &Query, whole: &Query) {
+        self.line(depth, what);
+        let (text, whole) = (self.query(query), self.query(whole));
+        if text != whole {
+            self.line(depth + 1, &format!("query: {text}"));
+        }
+    }
+
+    fn insert(&mut self, insert: &Insert, depth: usize) {
+        let mut line = format!("Insert {}", insert.keyspace);
+        for vindex in &insert.vindexes {
+            let columns: Vec<String> = vindex
+                .columns
+                .iter()
+                .zip(&vindex.positions)
+                .map(|(name, at)| at.map_or_else(|| format!("{name}=generated"), |at| format!("{name}={at}")))
+                .collect();
+            let _ = write!(line, " {}({})", vindex.vindex.name(), columns.join(", "));
+        }
+        if let Some(id) = &insert.pinned {
+            let _ = write!(line, " pinned={id}");
+        }
+        if insert.is_ignore {
+            line.push_str(" ignore");
+        }
+        self.line(depth, &line);
+        if let Some(generated) = &insert.generated {
+            let place = generated.position.map_or_else(|| "added".to_owned(), |at| at.to_string());
+            let sequence = format!("{}.{}", generated.keyspace, generated.sequence);
+            self.line(depth + 1, &format!("generated: {} at {place} from {sequence}", generated.column));
+        }
+        match &insert.rows {
+            InsertRows::Set { query, .. } => {
+                let text = template_text(query);
+                self.line(depth + 1, &format!("query: {text}"));
+            }
+            InsertRows::Values { head: Some(head), .. } => {
+                self.line(depth + 1, &format!("head: {}", String::from_utf8_lossy(head)));
+            }
+            InsertRows::Values { head: None, .. } => {}
+        }
+    }
+
+    fn query(&self, query: &Query) -> String {
+        match query {
+            Query::Original => one_line(self.original),
+            Query::Template(template) => one_line(&template_text(template)),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn with_keys(name: &str, keys: &[SortKey]) -> String {
+    let mut line = name.to_owned();
+    push_keys(&mut line, " ", keys);
+    line
+}
+
+fn push_keys(line: &mut String, before: &str, keys: &[SortKey]) {
+    if !keys.is_empty() {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let _ = write!(line, "{before}({})", keys.join(", "));
+    }
+}
+
+fn routing_values(routing: &Routing) -> Option<String> {
+    let list = |lookups: &[Lookup]| lookups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" & ");
+    match routing {
+        Routing::EqualUnique(lookup) | Routing::In(lookup) => Some(lookup.to_string()),
+        Routing::Intersect(lookups) => Some(list(lookups)),
+        Routing::SameShard(groups) => {
+            Some(groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | "))
+        }
+        Routing::Pinned(id) => Some(id.to_string()),
+        Routing::SystemSchema(value) => value.as_ref().map(ToString::to_string),
+        Routing::AnyShard | Routing::None | Routing::Scatter | Routing::Unsharded => None,
+    }
+}
+
+/// A template with the names of its holes.
+fn template_text(template: &Template) -> String {
+    let mut text = String::new();
+    for piece in &template.pieces {
+        let _ = match piece {
+            Piece::Arg(index) => write!(text, ":v{}", index + 1),
+            Piece::DatabaseName(value) => write!(text, "{{database of {value}}}"),
+            Piece::List(index) => write!(text, ":l{}", index + 1),
+            Piece::ListForShard(index) => write!(text, ":l{} of the shard", index + 1),
+            Piece::RowsNeeded { count, offset } => {
+                let zero = super::primitive::RouteValue::Literal(crate::value::Value::Int(0));
+                if *offset == zero { write!(text, "{count}") } else { write!(text, "{{{count} + {offset}}}") }
+            }
+            Piece::Sequence => write!(text, "{{sequence}}"),
+            Piece::Session(value) => write!(text, "{{{}}}", value.sql()),
+            Piece::Text(part) => write!(text, "{}", String::from_utf8_lossy(part)),
+        };
+    }
+    text
+}

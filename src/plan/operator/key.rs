@@ -1,0 +1,75 @@
+//! Keys for comparing expressions of shards' rows as the servers do.
+
+use std::ops::Range;
+
+use super::Horizon;
+use crate::error::Result;
+use crate::plan::primitive::{ColumnRef, Piece, SortKey};
+use crate::plan::semantics::walk;
+use crate::sql::ast::Expr;
+
+impl Horizon<'_> {
+    /// A key on an expression whose value stands in `column`.
+    ///
+    /// The expression's type is not known here, so the servers' `WEIGHT_STRING()` is asked for alongside, and
+    /// the weight of one space where the collation ignores trailing spaces; both are NULL or unused for
+    /// numbers. Of a grouped SELECT they are wrapped in MIN: they are the same for the whole group, but
+    /// `ONLY_FULL_GROUP_BY` does not know that.
+    pub(crate) fn sort_key(
+        &mut self,
+        expr: &Expr,
+        range: &Range<usize>,
+        column: ColumnRef,
+    ) -> Result<SortKey> {
+        if is_number(expr) {
+            return Ok(SortKey { column, weight: None, pad: None, descending: false });
+        }
+        let needs_min = self.shape.is_aggregated && !walk::has_aggregate(expr)?;
+        let text = self.pieces(range);
+        let call = |parts: &[Option<&str>]| {
+            let mut pieces = Vec::new();
+            pieces.extend(needs_min.then(|| Piece::text("min(")));
+            for part in parts {
+                match part {
+                    Some(sql) => pieces.push(Piece::text(sql)),
+                    None => pieces.extend(text.iter().cloned()),
+                }
+            }
+            pieces.extend(needs_min.then(|| Piece::text(")")));
+            joined(pieces)
+        };
+        let weight = call(&[Some("weight_string("), None, Some(")")]);
+        let pad = call(&[
+            Some("if(concat(left("),
+            None,
+            Some(",0),'a')=concat(left("),
+            None,
+            Some(",0),'a '),weight_string(concat(left("),
+            None,
+            Some(",0),' ')),'')"),
+        ]);
+        let (weight, pad) = (self.helper(weight), self.helper(pad));
+        Ok(SortKey { column, weight: Some(weight), pad: Some(pad), descending: false })
+    }
+}
+
+/// Functions whose results are numbers whatever their arguments are.
+fn is_number(expr: &Expr) -> bool {
+    match walk::bare(expr) {
+        Expr::Function(function) => walk::function_name(function)
+            .is_some_and(|name| ["count", "sum", "avg", "length", "char_length"].contains(&name.as_str())),
+        _ => false,
+    }
+}
+
+/// Neighbouring texts as one, so that equal texts are equal pieces.
+pub(crate) fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut template = crate::plan::primitive::Template::default();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => template.push_text(&text),
+            other => template.pieces.push(other),
+        }
+    }
+    template.pieces
+}

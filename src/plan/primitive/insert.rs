@@ -1,0 +1,66 @@
+//! INSERT and REPLACE: rows are found in the statement's text when it runs, so the size of the text is no
+//! matter for the plan.
+
+use super::{RouteValue, Template, VindexRef};
+use crate::topology::{KeyspaceId, KeyspaceName};
+
+/// An INSERT or REPLACE with values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insert {
+    /// The keyspace of the table.
+    pub keyspace: KeyspaceName,
+    /// Where rows go: the table's vindexes, the primary one first. Empty for unsharded and pinned tables.
+    pub vindexes: Vec<InsertVindex>,
+    /// All rows go here (pinned tables).
+    pub pinned: Option<KeyspaceId>,
+    /// IGNORE: a row that has no place is left out instead of being an error.
+    pub is_ignore: bool,
+    /// The column that a sequence fills.
+    pub generated: Option<Generated>,
+    /// Where the rows are.
+    pub rows: InsertRows,
+}
+
+/// Where an INSERT's rows are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InsertRows {
+    /// `SET a = 1, …`: one row; the whole statement is the template.
+    Set {
+        /// The statement, with [`super::Piece::Sequence`] where a generated value belongs.
+        query: Template,
+        /// Values of the columns that `vindexes` and `generated` refer to by position.
+        values: Vec<RouteValue>,
+    },
+    /// `VALUES (…), (…)`: `head`, then rows as they stand in the text, then the text behind the last row.
+    Values {
+        /// The statement up to and including VALUES, with the column that is generated added at the end of
+        /// the list when it is missing; `None`: as it stands in the text.
+        head: Option<Box<[u8]>>,
+        /// Values that each row must have in the text.
+        columns: Option<u32>,
+    },
+}
+
+/// A vindex of the table and the positions of its columns in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InsertVindex {
+    /// The vindex.
+    pub vindex: VindexRef,
+    /// The columns' names, for errors.
+    pub columns: Vec<Box<str>>,
+    /// Position of each column in a row's values; `None` is the generated column that the row lacks.
+    pub positions: Vec<Option<u32>>,
+}
+
+/// A column that is filled from a sequence where a row has NULL, 0, DEFAULT or nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// The column.
+    pub column: Box<str>,
+    /// Its position in a row's values; `None`: added at the end of every row.
+    pub position: Option<u32>,
+    /// The keyspace of the sequence.
+    pub keyspace: KeyspaceName,
+    /// The sequence's table.
+    pub sequence: Box<str>,
+}

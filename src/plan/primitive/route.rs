@@ -1,0 +1,175 @@
+//! Where a statement goes, and what happens there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Candidates, Primitive, Query, RouteValue};
+use crate::topology::{KeyspaceId, KeyspaceName};
+use crate::vschema::vindex::VindexDefinition;
+
+/// A whole statement, at the shards that its routing gives.
+///
+/// When that is at most one shard, `query` is sent there and the reply is forwarded as it comes; nothing
+/// else of the plan is looked at. Several shards: see [`Several`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The keyspace; `None` is the session's own, or any when it has none.
+    pub keyspace: Option<KeyspaceName>,
+    /// Which of its shards.
+    pub routing: Routing,
+    /// The whole statement, for one shard.
+    pub query: Query,
+    /// What to do when there are several.
+    pub several: Several,
+}
+
+/// Which shards of a keyspace a statement concerns. Decided when it runs: arguments and topology count.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Routing {
+    /// Any one shard will do: reference tables, no tables at all.
+    AnyShard,
+    /// The shard of one value of a unique vindex.
+    EqualUnique(Lookup),
+    /// The shards of several values of a unique vindex.
+    In(Lookup),
+    /// The predicate can never be true: any one shard says so, with the right columns.
+    None,
+    /// The shard of this keyspace id (pinned tables).
+    Pinned(KeyspaceId),
+    /// Every group of tables must be on one and the same shard, otherwise the statement joins shards. The
+    /// lookups of one group bind the same rows, so their shards are intersected.
+    SameShard(Vec<Vec<Lookup>>),
+    /// All shards.
+    Scatter,
+    /// Shards that every one of these lookups gives (`id = 5 and id in (5, 6)`).
+    Intersect(Vec<Lookup>),
+    /// System schema tables: any shard of the keyspace that the value names (by keyspace or database name),
+    /// or of the session's keyspace.
+    SystemSchema(Option<RouteValue>),
+    /// The only shard of an unsharded keyspace.
+    Unsharded,
+}
+
+/// Values for the columns of a vindex.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// The vindex.
+    pub vindex: VindexRef,
+    /// What its columns are equal to.
+    pub keys: Keys,
+}
+
+/// How a [`Lookup`]'s values are given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Keys {
+    /// Each column by itself, in the vindex's order; all combinations. May be a prefix of its columns.
+    Columns(Vec<Candidates>),
+    /// Combinations as written: `(a, b) IN ((1, 2), (3, 4))`, in the vindex's order.
+    Tuples(Vec<Vec<RouteValue>>),
+}
+
+/// A vindex of the plan's VSchema. Equal when the names are.
+#[derive(Clone)]
+pub struct VindexRef(pub Arc<VindexDefinition>);
+
+/// What to do with the statement when its routing gives several shards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Several {
+    /// Cannot happen.
+    Never,
+    /// Rows of the shards are combined by this tree; its leaf is [`Primitive::EachShard`].
+    Combine(Box<Primitive>),
+    /// Cannot be done yet: the construct, for `VT12001`.
+    Unsupported(Box<str>),
+    /// A statement without rows: this query goes to each, affected rows are added up.
+    Write(Query),
+    /// A statement without rows that does the same on each shard: affected rows are those of one.
+    WriteSame(Query),
+}
+
+impl VindexRef {
+    /// The vindex's name in its keyspace.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl PartialEq for VindexRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.name() == other.name()
+    }
+}
+
+impl fmt::Debug for VindexRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VindexRef({})", self.name())
+    }
+}
+
+impl Lookup {
+    /// Is it certainly one value, so that a unique vindex gives one shard?
+    pub fn is_one_value(&self) -> bool {
+        match &self.keys {
+            Keys::Columns(columns) => {
+                columns.len() == self.vindex.0.column_count() && columns.iter().all(Candidates::is_one)
+            }
+            Keys::Tuples(rows) => rows.len() == 1,
+        }
+    }
+}
+
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.vindex.name())?;
+        match &self.keys {
+            Keys::Columns(columns) => {
+                for (index, column) in columns.iter().enumerate() {
+                    write!(f, "{}{column}", if index == 0 { "" } else { ", " })?;
+                }
+            }
+            Keys::Tuples(rows) => {
+                for (index, row) in rows.iter().enumerate() {
+                    f.write_str(if index == 0 { "(" } else { ", (" })?;
+                    for (index, value) in row.iter().enumerate() {
+                        write!(f, "{}{value}", if index == 0 { "" } else { ", " })?;
+                    }
+                    f.write_str(")")?;
+                }
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+impl Routing {
+    /// Gives it at most one shard, whatever the arguments and the topology are?
+    pub fn is_single(&self) -> bool {
+        match self {
+            Self::AnyShard
+            | Self::EqualUnique(_)
+            | Self::None
+            | Self::Pinned(_)
+            | Self::SameShard(_)
+            | Self::SystemSchema(_)
+            | Self::Unsharded => true,
+            Self::In(_) | Self::Scatter => false,
+            Self::Intersect(lookups) => lookups.iter().any(Lookup::is_one_value),
+        }
+    }
+
+    /// The routing's name in plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::AnyShard => "AnyShard",
+            Self::EqualUnique(_) => "EqualUnique",
+            Self::In(_) => "In",
+            Self::Intersect(_) => "Intersect",
+            Self::None => "None",
+            Self::Pinned(_) => "Pinned",
+            Self::SameShard(_) => "SameShard",
+            Self::Scatter => "Scatter",
+            Self::SystemSchema(_) => "SystemSchema",
+            Self::Unsharded => "Unsharded",
+        }
+    }
+}

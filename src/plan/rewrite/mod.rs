@@ -1,0 +1,81 @@
+//! Rewrites of a [`Horizon`], one rule per file, applied once each in a fixed order: every rule decides
+//! whether its part of the statement may stay in the shards' query or has to be done with their rows.
+
+mod distinct_rows;
+mod filter_groups;
+mod merge_order;
+mod push_limit;
+mod split_aggregate;
+
+pub(crate) use push_limit::values as limit_values;
+
+use super::operator::Horizon;
+use super::primitive::Primitive;
+use super::semantics::{Analysis, Block};
+use super::source::Source;
+use crate::error::{Error, Result};
+use crate::sql::ast::{Expr, Query, Select, SelectItem};
+
+/// The tree that combines the shards' rows of a SELECT. Errors are refusals (`VT12001`).
+pub(crate) fn combine(
+    source: &Source<'_>,
+    query: &Query,
+    select: &Select,
+    analysis: &Analysis,
+    block: &Block,
+) -> Result<Primitive> {
+    refuse(query, select, block)?;
+    let mut horizon = Horizon::new(source, query, select, analysis, block)?;
+    if horizon.layout.has_into {
+        return Err(Error::unsupported("SELECT … INTO over several shards"));
+    }
+    split_aggregate::apply(&mut horizon)?;
+    distinct_rows::apply(&mut horizon)?;
+    merge_order::apply(&mut horizon)?;
+    push_limit::apply(&mut horizon)?;
+    Ok(horizon.finish())
+}
+
+fn refuse(query: &Query, select: &Select, block: &Block) -> Result<()> {
+    let calculates_found_rows =
+        select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows);
+    if calculates_found_rows && query.limit_clause.is_some() {
+        return Err(Error::unsupported("SQL_CALC_FOUND_ROWS over several shards"));
+    }
+    if query.fetch.is_some() {
+        return Err(Error::unsupported("FETCH over several shards"));
+    }
+    match &block.join_blocker {
+        Some(blocker) => Err(Error::unsupported(blocker.as_ref())),
+        None if block.window_blocks => Err(Error::unsupported("window functions over several shards")),
+        None => Ok(()),
+    }
+}
+
+/// The position that a bare integer in ORDER BY or GROUP BY means, counted from 0.
+fn position(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            crate::sql::ast::Value::Number(digits, _) => digits.parse::<usize>().ok()?.checked_sub(1),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Does every row of a group have the same value, and every shard's group too?
+fn is_constant(expr: &Expr) -> Result<bool> {
+    let has_column = super::semantics::walk::any(expr, &mut |part| {
+        matches!(part, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::MatchAgainst { .. })
+    })?;
+    Ok(!has_column && !super::semantics::walk::has_subquery(expr)?)
+}
+
+/// The select item that is the same expression.
+fn same_item(horizon: &Horizon<'_>, expr: &Expr) -> Option<usize> {
+    let projection = &horizon.select.projection;
+    projection.iter().position(|item| match item {
+        SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. } => item == expr,
+        _ => false,
+    })
+}

@@ -1,0 +1,298 @@
+//! Conditions that must hold: equalities between columns of tables, and between columns and constants.
+
+use std::ops::Range;
+
+use super::walk::bare;
+use super::{Analysis, Binding, KeyColumn, Resolved, Restriction, Scope};
+use crate::plan::primitive::{Candidates, Keys, Lookup, RouteList, RouteValue, VindexRef};
+use crate::plan::source::Placeholder;
+use crate::sql::ast::{self, BinaryOperator, Expr, UnaryOperator};
+use crate::value::Value;
+use crate::vschema::ColumnName;
+
+/// What a list of conditions joined by AND says about columns that decide shards.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    equal: Vec<(KeyColumn, KeyColumn)>,
+    candidates: Vec<(KeyColumn, Candidates)>,
+    tuples: Vec<(Vec<Option<KeyColumn>>, Vec<Vec<RouteValue>>)>,
+    never: Vec<KeyColumn>,
+    /// The conditions can never hold together.
+    pub(super) is_false: bool,
+}
+
+/// The operands of AND, parentheses taken off.
+pub(crate) fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
+    match bare(expr) {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            conjuncts(left, out);
+            conjuncts(right, out);
+        }
+        other => out.push(other),
+    }
+}
+
+impl Facts {
+    /// Takes in one condition. What is not understood says nothing.
+    pub(super) fn add(&mut self, expr: &Expr, scope: &Scope<'_>) {
+        match bare(expr) {
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => self.add_equality(left, right, scope),
+            Expr::BinaryOp { op: BinaryOperator::Or, .. } => self.add_alternatives(expr, scope),
+            Expr::InList { expr, list, negated: false } => self.add_list(expr, list, scope),
+            Expr::IsNull(expr) => {
+                // Columns of a primary vindex are never NULL: such a row has no place.
+                if let Some(key) = key_of(expr, scope) {
+                    self.never.push(key);
+                }
+            }
+            Expr::Value(value) => {
+                self.is_false |= matches!(value.value, ast::Value::Boolean(false) | ast::Value::Null);
+            }
+            _ => {}
+        }
+    }
+
+    /// Column `a` equals column `b`.
+    pub(super) fn add_equal_columns(&mut self, a: KeyColumn, b: KeyColumn) {
+        self.equal.push((a, b));
+    }
+
+    fn add_equality(&mut self, left: &Expr, right: &Expr, scope: &Scope<'_>) {
+        let (left, right) = (bare(left), bare(right));
+        if let (Expr::Tuple(left), Expr::Tuple(right)) = (left, right) {
+            if left.len() == right.len() {
+                left.iter().zip(right).for_each(|(left, right)| self.add_equality(left, right, scope));
+            }
+            return;
+        }
+        match (key_of(left, scope), key_of(right, scope)) {
+            (Some(left), Some(right)) => self.equal.push((left, right)),
+            (Some(key), None) => self.add_constant(key, right),
+            (None, Some(key)) => self.add_constant(key, left),
+            (None, None) => {}
+        }
+    }
+
+    fn add_constant(&mut self, key: KeyColumn, expr: &Expr) {
+        match constant(expr) {
+            Some(RouteValue::Literal(Value::Null)) => self.never.push(key),
+            Some(value) => self.candidates.push((key, Candidates::One(value))),
+            None => {}
+        }
+    }
+
+    fn add_list(&mut self, expr: &Expr, list: &[Expr], scope: &Scope<'_>) {
+        if let Expr::Tuple(columns) = bare(expr) {
+            let keys: Vec<_> = columns.iter().map(|column| key_of(column, scope)).collect();
+            let rows: Option<Vec<_>> = list.iter().map(|row| tuple(row, keys.len())).collect();
+            if let Some(rows) = rows {
+                self.tuples.push((keys, rows));
+            }
+        } else if let (Some(key), Some(list)) = (key_of(expr, scope), constant_list(list)) {
+            self.candidates.push((key, Candidates::Many(list)));
+        }
+    }
+
+    /// `id = 1 or id = 2 and …`: if each alternative binds the same column, it is a list.
+    fn add_alternatives(&mut self, expr: &Expr, scope: &Scope<'_>) {
+        let mut alternatives = Vec::new();
+        disjuncts(expr, &mut alternatives);
+        let each: Vec<Facts> = alternatives
+            .iter()
+            .map(|alternative| {
+                let mut facts = Facts::default();
+                let mut all = Vec::new();
+                conjuncts(alternative, &mut all);
+                all.iter().for_each(|conjunct| facts.add(conjunct, scope));
+                facts
+            })
+            .collect();
+        let Some(first) = each.first() else { return };
+        for (key, _) in &first.candidates {
+            let values: Option<Vec<Vec<RouteValue>>> =
+                each.iter().map(|facts| facts.values_of(key)).collect();
+            if let Some(values) = values {
+                let list = RouteList::Values(values.into_iter().flatten().collect());
+                self.candidates.push((key.clone(), Candidates::Many(list)));
+            }
+        }
+    }
+
+    fn values_of(&self, key: &KeyColumn) -> Option<Vec<RouteValue>> {
+        let found = self.candidates.iter().find(|(known, _)| known == key);
+        match found.map(|(_, candidates)| candidates)? {
+            Candidates::One(value) => Some(vec![value.clone()]),
+            Candidates::Many(RouteList::Values(values)) => Some(values.clone()),
+            Candidates::Many(RouteList::Arg(_)) => None,
+        }
+    }
+
+    /// Adds edges and bindings of the instances in `allowed`: those whose rows the conditions restrict.
+    pub(super) fn apply(&self, allowed: &Range<usize>, analysis: &mut Analysis) {
+        for (a, b) in &self.equal {
+            if self.ties(a.instance, b.instance, analysis) {
+                add_edge(a.instance, b.instance, allowed, analysis);
+                add_edge(b.instance, a.instance, allowed, analysis);
+            }
+        }
+        let mut found = Vec::new();
+        for instance in allowed.clone() {
+            found.extend(
+                self.restrictions(instance, analysis).map(|restriction| Binding { instance, restriction }),
+            );
+        }
+        analysis.bindings.extend(found);
+    }
+
+    /// Are all columns of a vindex that both tables have equal to each other?
+    fn ties(&self, a: usize, b: usize, analysis: &Analysis) -> bool {
+        let equated = |x: &str, y: &str| {
+            let is = |key: &KeyColumn, instance, name: &str| {
+                key.instance == instance && key.name.eq_ignore_ascii_case(name)
+            };
+            self.equal.iter().any(|(l, r)| is(l, a, x) && is(r, b, y) || is(l, b, y) && is(r, a, x))
+        };
+        analysis.instances[a].routing_vindexes().any(|va| {
+            analysis.instances[b].routing_vindexes().any(|vb| {
+                va.vindex.name() == vb.vindex.name()
+                    && va.columns.len() == vb.columns.len()
+                    && va.columns.iter().zip(&vb.columns).all(|(x, y)| equated(x, y))
+            })
+        })
+    }
+
+    fn restrictions(&self, instance: usize, analysis: &Analysis) -> impl Iterator<Item = Restriction> {
+        let mut found = Vec::new();
+        let is =
+            |key: &KeyColumn, name: &str| key.instance == instance && key.name.eq_ignore_ascii_case(name);
+        for vindex in analysis.instances[instance].routing_vindexes() {
+            let of = |name: &str| {
+                let found = self.candidates.iter().filter(|(key, _)| is(key, name));
+                found.map(|(_, candidates)| candidates.clone()).collect::<Vec<_>>()
+            };
+            let lookup =
+                |keys| Restriction::Lookup(Lookup { vindex: VindexRef(vindex.vindex.clone()), keys });
+            if let [column] = vindex.columns.as_slice() {
+                found
+                    .extend(of(column).into_iter().map(|candidates| lookup(Keys::Columns(vec![candidates]))));
+            } else {
+                let known =
+                    vindex.columns.iter().map_while(|name| of(name).into_iter().next()).collect::<Vec<_>>();
+                let enough = known.len() == vindex.columns.len() || vindex.vindex.traits().is_partial;
+                if enough && !known.is_empty() {
+                    found.push(lookup(Keys::Columns(known)));
+                }
+            }
+            for (keys, rows) in &self.tuples {
+                let position = |name: &ColumnName| {
+                    keys.iter().position(|key| key.as_ref().is_some_and(|key| is(key, name)))
+                };
+                if let Some(positions) = vindex.columns.iter().map(position).collect::<Option<Vec<_>>>() {
+                    let pick = |row: &Vec<RouteValue>| positions.iter().map(|at| row[*at].clone()).collect();
+                    found.push(lookup(Keys::Tuples(rows.iter().map(pick).collect())));
+                }
+            }
+        }
+        let primary = analysis.instances[instance].table.column_vindexes.first();
+        let is_primary =
+            |key: &KeyColumn| primary.is_some_and(|v| v.columns.iter().any(|name| is(key, name)));
+        // Behind an outer join NULL says that no row matched (`left join b … where b.id is null`).
+        let is_nullable = analysis.instances[instance].is_nullable;
+        if self.is_false || !is_nullable && self.never.iter().any(is_primary) {
+            found.push(Restriction::Never);
+        }
+        found.into_iter()
+    }
+}
+
+/// Do two columns belong to the same vindex, each alone?
+pub(super) fn ties_alone(a: &KeyColumn, b: &KeyColumn, analysis: &Analysis) -> bool {
+    let mut facts = Facts::default();
+    facts.add_equal_columns(a.clone(), b.clone());
+    facts.ties(a.instance, b.instance, analysis)
+}
+
+pub(super) fn add_edge(from: usize, to: usize, allowed: &Range<usize>, analysis: &mut Analysis) {
+    if from != to && allowed.contains(&to) && !analysis.edges.contains(&(from, to)) {
+        analysis.edges.push((from, to));
+    }
+}
+
+/// The key column that an expression is.
+pub(super) fn key_of(expr: &Expr, scope: &Scope<'_>) -> Option<KeyColumn> {
+    let resolved = match bare(expr) {
+        Expr::Identifier(name) => scope.resolve(std::slice::from_ref(name)),
+        Expr::CompoundIdentifier(names) => scope.resolve(names),
+        _ => return None,
+    };
+    match resolved {
+        Resolved::Key(key) => Some(key),
+        Resolved::Plain | Resolved::Unknown => None,
+    }
+}
+
+/// The constant that an expression is, as far as routing can use it.
+pub(crate) fn constant(expr: &Expr) -> Option<RouteValue> {
+    match bare(expr) {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Placeholder(text) => match Placeholder::parse(text)? {
+                Placeholder::Value(index) => Some(RouteValue::Arg(index)),
+                Placeholder::List(_) => None,
+            },
+            ast::Value::Null => Some(RouteValue::Literal(Value::Null)),
+            ast::Value::Number(digits, _) => number(digits).map(RouteValue::Literal),
+            ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) => {
+                // Escapes may still be in it; plain text is all that is certain.
+                let is_plain = text.bytes().all(|byte| byte != b'\\' && byte != b'\'' && byte != b'"');
+                is_plain.then(|| RouteValue::Literal(Value::text(text)))
+            }
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match constant(expr)? {
+            RouteValue::Arg(index) => Some(RouteValue::NegatedArg(index)),
+            RouteValue::Literal(Value::Int(number)) => {
+                number.checked_neg().map(Value::Int).map(RouteValue::Literal)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn number(digits: &str) -> Option<Value> {
+    if let Ok(number) = digits.parse::<i64>() {
+        return Some(Value::Int(number));
+    }
+    if let Ok(number) = digits.parse::<u64>() {
+        return Some(Value::UInt(number));
+    }
+    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_decimal.then(|| Value::Decimal(digits.as_bytes().into()))
+}
+
+fn constant_list(list: &[Expr]) -> Option<RouteList> {
+    if let [Expr::Value(value)] = list
+        && let ast::Value::Placeholder(text) = &value.value
+        && let Some(Placeholder::List(index)) = Placeholder::parse(text)
+    {
+        return Some(RouteList::Arg(index));
+    }
+    list.iter().map(constant).collect::<Option<Vec<_>>>().map(RouteList::Values)
+}
+
+fn tuple(row: &Expr, width: usize) -> Option<Vec<RouteValue>> {
+    match bare(row) {
+        Expr::Tuple(items) if items.len() == width => items.iter().map(constant).collect(),
+        _ => None,
+    }
+}
+
+fn disjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
+    match bare(expr) {
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            disjuncts(left, out);
+            disjuncts(right, out);
+        }
+        other => out.push(other),
+    }
+}

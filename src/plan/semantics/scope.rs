@@ -1,0 +1,112 @@
+//! Names to tables: what a query block sees in its FROM clause and around it.
+//!
+//! Columns of most tables are unknown here; known are those that the VSchema names. A valid statement names
+//! every column unambiguously, so a name that exactly one table is known to have belongs to that table.
+
+use crate::sql::ast::Ident;
+
+/// A column of a sharded table that a vindex may use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeyColumn {
+    /// The table instance.
+    pub(crate) instance: usize,
+    /// The column, as the VSchema writes it.
+    pub(crate) name: Box<str>,
+}
+
+/// An output column of a derived table.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    /// Its name; empty when it has none that can be referred to.
+    pub(crate) name: Box<str>,
+    /// The table's column that it is, if that decides a shard.
+    pub(crate) key: Option<KeyColumn>,
+}
+
+/// The columns that a table is known to have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) known: Vec<Output>,
+    /// There may be others.
+    pub(crate) is_open: bool,
+}
+
+/// Something in a FROM clause.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSource {
+    /// The name it is referred to by.
+    pub(crate) name: Box<str>,
+    /// Its columns.
+    pub(crate) columns: Columns,
+    /// Columns that a `USING` joined to a table before it; their unqualified name means that table's.
+    pub(crate) merged: Vec<Box<str>>,
+}
+
+/// What a query block sees.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope<'p> {
+    pub(crate) sources: Vec<TableSource>,
+    pub(crate) parent: Option<&'p Scope<'p>>,
+}
+
+/// What a column name means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// A column that decides a shard.
+    Key(KeyColumn),
+    /// A column of the source with this index, nothing special.
+    Plain,
+    /// Not known.
+    Unknown,
+}
+
+impl Columns {
+    fn find(&self, name: &str) -> Option<&Output> {
+        self.known.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}
+
+impl<'p> Scope<'p> {
+    pub(crate) fn new(parent: Option<&'p Scope<'p>>) -> Self {
+        Self { sources: Vec::new(), parent }
+    }
+
+    /// Looks up `column` or `table.column`; longer names have had their keyspace taken off.
+    pub(crate) fn resolve(&self, names: &[Ident]) -> Resolved {
+        match names {
+            [column] => self.resolve_unqualified(&column.value),
+            [table, column] | [_, table, column] => self.resolve_qualified(&table.value, &column.value),
+            _ => Resolved::Unknown,
+        }
+    }
+
+    fn resolve_qualified(&self, table: &str, column: &str) -> Resolved {
+        match self.sources.iter().find(|source| &*source.name == table) {
+            Some(source) => match source.columns.find(column) {
+                Some(Output { key: Some(key), .. }) => Resolved::Key(key.clone()),
+                Some(_) => Resolved::Plain,
+                None => Resolved::Unknown,
+            },
+            None => self.parent.map_or(Resolved::Unknown, |parent| parent.resolve_qualified(table, column)),
+        }
+    }
+
+    fn resolve_unqualified(&self, column: &str) -> Resolved {
+        let merged =
+            |source: &&TableSource| !source.merged.iter().any(|name| name.eq_ignore_ascii_case(column));
+        let owners = self.sources.iter().filter(merged).filter_map(|source| source.columns.find(column));
+        let mut owners = owners.fuse();
+        match (owners.next(), owners.next()) {
+            (Some(Output { key: Some(key), .. }), None) => Resolved::Key(key.clone()),
+            (Some(_), None) => Resolved::Plain,
+            (Some(_), Some(_)) => Resolved::Unknown,
+            (None, _) if self.sources.iter().any(|source| source.columns.is_open) => Resolved::Unknown,
+            (None, _) => self.parent.map_or(Resolved::Unknown, |parent| parent.resolve_unqualified(column)),
+        }
+    }
+
+    /// The source with that name in this block.
+    pub(crate) fn source(&self, name: &str) -> Option<&TableSource> {
+        self.sources.iter().find(|source| &*source.name == name)
+    }
+}

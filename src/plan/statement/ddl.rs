@@ -1,0 +1,183 @@
+//! DDL and table maintenance: every shard of the table's keyspace, with the keyspace's name taken off.
+//!
+//! Read by tokens, because servers know more DDL than any parser: what counts is which keyspace is meant.
+
+use std::ops::Range;
+
+use super::route_plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{EachShard, Primitive, Query, Routing, Several};
+use crate::plan::source::{Edits, Source};
+use crate::plan::{FoundTable, Plan, PlanContext, is_system_schema};
+use crate::sql::{Ddl, DdlObject, DdlVerb, StatementKind, TokenKind};
+use crate::topology::KeyspaceName;
+use crate::vschema::TableKind;
+
+pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
+    let kind = source.lexed().kind;
+    if let StatementKind::Ddl(Ddl {
+        object: DdlObject::Database | DdlObject::VSchema | DdlObject::Other,
+        ..
+    }) = kind
+    {
+        return Err(Error::unsupported("CREATE, ALTER and DROP of databases, VSchemas and server objects"));
+    }
+    let mut edits = Edits::default();
+    let keyspace = keyspace_of(ctx, source, &mut edits)?;
+    let Some(keyspace) = keyspace else {
+        // DESCRIBE information_schema.tables
+        let query = source.query(&Edits::default());
+        return Ok(route_plan(kind, None, Routing::SystemSchema(None), query, Several::Never));
+    };
+    let query = source.query(&edits);
+    if !ctx.is_sharded(&keyspace) {
+        return Ok(route_plan(kind, Some(keyspace), Routing::Unsharded, query, Several::Never));
+    }
+    let (routing, several) = match kind {
+        StatementKind::Describe => (Routing::AnyShard, Several::Never),
+        StatementKind::TableMaintenance => (Routing::Scatter, rows_of_each(query.clone())),
+        StatementKind::Ddl(Ddl { is_temporary: true, .. }) => {
+            (Routing::Scatter, Several::Unsupported("temporary tables in a sharded keyspace".into()))
+        }
+        _ => (Routing::Scatter, Several::WriteSame(query.clone())),
+    };
+    Ok(route_plan(kind, Some(keyspace), routing, query, several))
+}
+
+fn rows_of_each(query: Query) -> Several {
+    Several::Combine(Box::new(Primitive::EachShard(EachShard { query, helpers: 0 })))
+}
+
+/// CALL and DO: nothing says what they touch, so the session's keyspace must have one shard, or for DO any will
+/// do.
+pub(super) fn any_shard(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
+    let kind = source.lexed().kind;
+    let mut edits = Edits::default();
+    crate::plan::semantics::session::replace(source, &|_| false, &mut edits)?;
+    if kind == StatementKind::Do {
+        let query = source.query(&edits);
+        return Ok(route_plan(kind, None, Routing::AnyShard, query, Several::Never));
+    }
+    let qualifier = qualifiers(source).next().filter(|(index, _)| *index <= 1);
+    let keyspace = match qualifier {
+        Some((index, range)) => {
+            let name = source.token_text(index).trim_matches('`').to_owned();
+            edits.remove(range);
+            let found = ctx.keyspace_of(&name).map(KeyspaceName::from);
+            found.ok_or_else(|| unknown_database(&name))?
+        }
+        None => ctx.default_keyspace()?.clone(),
+    };
+    let query = source.query(&edits);
+    if ctx.is_sharded(&keyspace) {
+        let several = Several::Unsupported("CALL in a sharded keyspace".into());
+        return Ok(route_plan(kind, Some(keyspace), Routing::Scatter, query, several));
+    }
+    Ok(route_plan(kind, Some(keyspace), Routing::Unsharded, query, Several::Never))
+}
+
+fn unknown_database(name: &str) -> Error {
+    Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"))
+}
+
+/// The keyspace that the statement's names mean, whose qualifiers are edited away; `None` for a system schema.
+fn keyspace_of(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    edits: &mut Edits,
+) -> Result<Option<KeyspaceName>> {
+    let mut found: Option<KeyspaceName> = None;
+    for (index, range) in qualifiers(source) {
+        let name = source.token_text(index).trim_matches('`').to_owned();
+        if is_system_schema(&name) {
+            return Ok(None);
+        }
+        let keyspace =
+            ctx.keyspace_of(&name).map(KeyspaceName::from).ok_or_else(|| unknown_database(&name))?;
+        if found.as_ref().is_some_and(|found| *found != keyspace) {
+            return Err(Error::unsupported("names of several keyspaces in one statement"));
+        }
+        found = Some(keyspace);
+        edits.remove(range);
+    }
+    if let Some(found) = found {
+        return Ok(Some(found));
+    }
+    if let Some(keyspace) = ctx.keyspace {
+        return Ok((!is_system_schema(keyspace)).then(|| keyspace.clone()));
+    }
+    let is_new = matches!(
+        source.lexed().kind,
+        StatementKind::Ddl(Ddl { verb: DdlVerb::Create, object: DdlObject::Table | DdlObject::View, .. })
+    );
+    if !is_new
+        && let Some(name) = first_name(source)
+        && let Ok(FoundTable::Table(table)) = ctx.find_table(None, &name)
+    {
+        let is_known =
+            !matches!(table.kind, TableKind::Unsharded) || ctx.vschema.is_global_table(&table.name);
+        if is_known {
+            return Ok(Some(table.keyspace.clone()));
+        }
+    }
+    ctx.default_keyspace().cloned().map(Some)
+}
+
+/// Qualifiers of names that stand where tables and other objects are named: the token's index, and the bytes to
+/// take away.
+fn qualifiers(source: &Source<'_>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let tokens = source.tokens();
+    let is_list = ["drop", "rename", "flush", "analyze", "optimize", "check", "checksum", "repair"]
+        .iter()
+        .any(|verb| source.is_keyword(0, verb));
+    (1..tokens.len().saturating_sub(2)).filter_map(move |index| {
+        let is_name = tokens[index].kind.is_name()
+            && tokens[index + 1].kind == TokenKind::Dot
+            && tokens[index + 2].kind.is_name();
+        let before = index - 1;
+        let follows = NAMING.iter().any(|word| source.is_keyword(before, word))
+            || is_list && tokens[before].kind == TokenKind::Comma;
+        (is_name && follows)
+            .then(|| (index, tokens[index].span.range().start..tokens[index + 2].span.range().start))
+    })
+}
+
+/// Words that names of objects stand behind.
+const NAMING: [&str; 20] = [
+    "table",
+    "tables",
+    "exists",
+    "like",
+    "to",
+    "references",
+    "on",
+    "view",
+    "from",
+    "join",
+    "update",
+    "into",
+    "truncate",
+    "procedure",
+    "function",
+    "trigger",
+    "event",
+    "describe",
+    "desc",
+    "call",
+];
+
+/// The first object that is named.
+fn first_name(source: &Source<'_>) -> Option<String> {
+    let objects = ["table", "exists", "truncate", "describe", "desc", "view"];
+    let tokens = source.tokens();
+    let index = (1..tokens.len()).find(|index| {
+        tokens[*index].kind.is_name()
+            && objects.iter().any(|word| source.is_keyword(index - 1, word))
+            && !["if", "not", "table", "exists"].iter().any(|word| source.is_keyword(*index, word))
+    });
+    let on = || {
+        let on = (1..tokens.len().saturating_sub(1)).find(|index| source.is_keyword(*index, "on"));
+        on.map(|on| on + 1)
+    };
+    index.or_else(on).map(|index| source.token_text(index).trim_matches('`').to_owned())
+}

@@ -1,0 +1,313 @@
+//! INSERT and REPLACE: rows to their shards, numbers from sequences.
+
+use std::sync::Arc;
+
+use super::insert_text::{Form, InsertText};
+use super::{refusal, route_plan, update};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{
+    Generated, Insert, InsertRows, InsertVindex, Piece, Primitive, Query, RouteValue, Routing, Several,
+    Template, VindexRef,
+};
+use crate::plan::semantics::analyze::Ctes;
+use crate::plan::semantics::{Analyzer, place, session};
+use crate::plan::source::{Edits, Source, quote};
+use crate::plan::{FoundTable, Plan, PlanContext};
+use crate::sql::ast::Statement;
+use crate::sql::{Lexed, StatementKind, TokenKind};
+use crate::value::Value;
+use crate::vschema::{Table, TableKind};
+
+pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    let insert = InsertText::read(ctx, text, lexed)?;
+    let (qualifier, name) = insert.table_name();
+    let FoundTable::Table(table) = ctx.find_table(qualifier.as_deref(), &name)? else {
+        return Err(Error::unsupported("changes of system tables"));
+    };
+    let table = written_table(ctx, table)?;
+    let mut edits = Edits::default();
+    session::replace(&insert.source, &|_| false, &mut edits)?;
+    fit_name(&insert, &name, &table, &mut edits);
+    let mut plan = match insert.form {
+        Form::Select => from_select(ctx, text, lexed, &table, &edits),
+        Form::Set | Form::Values => with_values(lexed, &insert, &table, edits),
+    }?;
+    plan.tables = vec![(Some(table.keyspace.clone()), table.name.as_str().into())];
+    Ok(plan)
+}
+
+/// Copies of a reference table are written at their source.
+fn written_table(ctx: &PlanContext<'_>, table: Arc<Table>) -> Result<Arc<Table>> {
+    let TableKind::Reference { source: Some(source) } = &table.kind else { return Ok(table) };
+    match ctx.find_table(Some(&source.keyspace), &source.table)? {
+        FoundTable::Table(source) => Ok(source),
+        FoundTable::System => Ok(table),
+    }
+}
+
+fn fit_name(insert: &InsertText<'_>, name: &str, table: &Table, edits: &mut Edits) {
+    let tokens = insert.source.tokens();
+    let last = insert.table.end - 1;
+    if insert.table.len() == 3 {
+        edits.remove(tokens[insert.table.start].span.range().start..tokens[last].span.range().start);
+    }
+    if table.name != *name {
+        edits.replace(tokens[last].span.range(), vec![Piece::text(&quote(&table.name))]);
+    }
+}
+
+fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: Edits) -> Result<Plan> {
+    let kind = lexed.kind;
+    let keyspace = Some(table.keyspace.clone());
+    let needs_rows = matches!(table.kind, TableKind::Sharded) || table.auto_increment.is_some();
+    if !needs_rows {
+        let query = whole(insert, &edits);
+        let (routing, several) = match &table.kind {
+            TableKind::Pinned(id) => (Routing::Pinned(id.clone()), Several::Never),
+            TableKind::Reference { .. } if table.is_keyspace_sharded => {
+                let route = update::copies(&insert.source, table.keyspace.clone(), query.clone(), None)?;
+                (route.routing, route.several)
+            }
+            _ => (Routing::Unsharded, Several::Never),
+        };
+        return Ok(route_plan(kind, keyspace, routing, query, several));
+    }
+    if kind == StatementKind::Replace && matches!(table.kind, TableKind::Sharded) {
+        // A row on another shard may have the same unique key: REPLACE would have to delete it there.
+        if table.auto_increment.is_some() {
+            return Err(Error::unsupported("REPLACE INTO with sharded keyspace"));
+        }
+        let several = Several::Unsupported("REPLACE INTO with sharded keyspace".into());
+        return Ok(route_plan(kind, keyspace, Routing::Scatter, whole(insert, &edits), several));
+    }
+    if table.has_owned_lookups() {
+        return Err(Error::unsupported("INSERT into a table with lookup vindexes"));
+    }
+    refuse_vindex_updates(insert, table)?;
+    let columns = columns(insert, table)?;
+    let position = |name: &str| {
+        let at = columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+        at.and_then(|at| u32::try_from(at).ok())
+    };
+    let generated = table.auto_increment.as_ref().map(|auto| Generated {
+        column: auto.column.as_str().into(),
+        position: position(&auto.column),
+        keyspace: auto.sequence.keyspace.clone(),
+        sequence: auto.sequence.table.as_str().into(),
+    });
+    let vindexes = vindexes(table, &generated, &position)?;
+    let pinned = match &table.kind {
+        TableKind::Pinned(id) => Some(id.clone()),
+        _ => None,
+    };
+    let rows = match insert.form {
+        Form::Set => set_rows(lexed, insert, &vindexes, generated.as_ref(), edits)?,
+        _ => value_rows(insert, generated.as_ref(), columns.len(), edits)?,
+    };
+    let is_ignore = insert.is_ignore;
+    let keyspace = table.keyspace.clone();
+    let root = Primitive::Insert(Insert { keyspace, vindexes, pinned, is_ignore, generated, rows });
+    Ok(Plan { kind, root, tables: Vec::new() })
+}
+
+fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {
+    insert.source.query(edits)
+}
+
+fn refuse_vindex_updates(insert: &InsertText<'_>, table: &Table) -> Result<()> {
+    let Some(updated) = insert.updated_columns() else { return Ok(()) };
+    let vindex_columns = || table.column_vindexes.iter().flat_map(|vindex| &vindex.columns);
+    match updated.iter().find(|name| vindex_columns().any(|column| *column == ***name)) {
+        Some(name) => Err(Error::unsupported(format!("DML cannot update vindex column {name}"))),
+        None => Ok(()),
+    }
+}
+
+/// The names of a row's values.
+fn columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
+    if insert.form == Form::Set {
+        return Ok(insert.assignments().into_iter().map(|(name, _)| name).collect());
+    }
+    if let Some(columns) = &insert.columns {
+        return Ok(columns.clone());
+    }
+    if !table.column_list_authoritative {
+        let message = "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema";
+        return Err(Error::new(ErrorKind::Other, message));
+    }
+    let visible = table.columns.iter().filter(|column| !column.is_invisible);
+    Ok(visible.map(|column| column.name.as_str().into()).collect())
+}
+
+fn vindexes(
+    table: &Table,
+    generated: &Option<Generated>,
+    position: &dyn Fn(&str) -> Option<u32>,
+) -> Result<Vec<InsertVindex>> {
+    let mut found = Vec::new();
+    for (index, vindex) in table.column_vindexes.iter().enumerate() {
+        if vindex.vindex.is_lookup() {
+            if index == 0 {
+                return Err(Error::unsupported("INSERT into a table whose primary vindex is a lookup"));
+            }
+            continue;
+        }
+        let positions: Vec<Option<u32>> = vindex.columns.iter().map(|column| position(column)).collect();
+        let is_generated = |name: &str| {
+            generated.as_ref().is_some_and(|g| g.column.eq_ignore_ascii_case(name) && g.position.is_none())
+        };
+        let missing = vindex.columns.iter().zip(&positions).find(|(c, at)| at.is_none() && !is_generated(c));
+        match missing {
+            Some((column, _)) if index == 0 => {
+                let message =
+                    format!("INSERT query does not have primary vindex column '{column}' in the column list");
+                return Err(Error::new(ErrorKind::MissingVindexColumn, message));
+            }
+            Some(_) => {
+                return Err(Error::unsupported(format!(
+                    "INSERT without the vindex column(s) of {}",
+                    vindex.vindex.name()
+                )));
+            }
+            None => {}
+        }
+        let columns = vindex.columns.iter().map(|column| column.as_str().into()).collect();
+        found.push(InsertVindex { vindex: VindexRef(Arc::clone(&vindex.vindex)), columns, positions });
+    }
+    Ok(found)
+}
+
+/// `VALUES (…), (…)`: the head gets the generated column if it lacks it.
+fn value_rows(
+    insert: &InsertText<'_>,
+    generated: Option<&Generated>,
+    column_count: usize,
+    mut edits: Edits,
+) -> Result<InsertRows> {
+    let source = &insert.source;
+    if let Some(generated) = generated.filter(|generated| generated.position.is_none()) {
+        let Some(end) = insert.columns_end else {
+            return Err(Error::unsupported("INSERT without column list of a table with a sequence"));
+        };
+        let place = source.tokens()[end].span.range().start;
+        let comma = if column_count == 0 { "" } else { ", " };
+        edits.insert(place, &format!("{comma}{}", quote(&generated.column)));
+    }
+    let head_end = source.tokens()[insert.head_count - 1].span.range().end;
+    let head_range = source.range().start..head_end;
+    let tail_range = head_end..source.range().end;
+    if edits.touches(&tail_range) {
+        return Err(Error::unsupported("session values behind the rows of an INSERT over several shards"));
+    }
+    let head = if edits.touches(&head_range) { Some(plain_text(source, &head_range, &edits)?) } else { None };
+    Ok(InsertRows::Values { head, columns: u32::try_from(column_count).ok() })
+}
+
+fn plain_text(source: &Source<'_>, range: &std::ops::Range<usize>, edits: &Edits) -> Result<Box<[u8]>> {
+    let mut text = Vec::new();
+    for piece in source.pieces(range.clone(), edits).pieces {
+        match piece {
+            Piece::Text(part) => text.extend_from_slice(&part),
+            _ => return Err(Error::unsupported("values before the rows of an INSERT")),
+        }
+    }
+    Ok(text.into())
+}
+
+/// `SET a = 1, …`: one row.
+fn set_rows(
+    lexed: &Lexed,
+    insert: &InsertText<'_>,
+    vindexes: &[InsertVindex],
+    generated: Option<&Generated>,
+    mut edits: Edits,
+) -> Result<InsertRows> {
+    let assignments = insert.assignments();
+    let is_needed = |index: usize| {
+        vindexes
+            .iter()
+            .flat_map(|vindex| &vindex.positions)
+            .any(|at| at.is_some_and(|at| at as usize == index))
+    };
+    let mut values = Vec::new();
+    for (index, (name, tokens)) in assignments.iter().enumerate() {
+        let value = set_value(lexed, &insert.source, tokens);
+        if value.is_none() && is_needed(index) {
+            return Err(Error::unsupported(format!("an expression for the vindex column {name}")));
+        }
+        let is_generated = generated.is_some_and(|g| g.position.is_some_and(|at| at as usize == index));
+        if is_generated && value.is_some() {
+            let all = insert.source.tokens();
+            let range = all[tokens.start].span.range().start..all[tokens.end - 1].span.range().end;
+            edits.replace(range, vec![Piece::Sequence]);
+        }
+        // An expression counts as a value that is there.
+        values.push(value.unwrap_or(RouteValue::Literal(Value::Int(1))));
+    }
+    if let Some(generated) = generated.filter(|generated| generated.position.is_none()) {
+        let place = insert.source.tokens()[insert.head_count - 1].span.range().end;
+        let name = quote(&generated.column);
+        edits.insert_pieces(
+            place,
+            vec![Piece::text(&format!(" {name} = ")), Piece::Sequence, Piece::text(",")],
+        );
+    }
+    let query: Template = insert.source.pieces(insert.source.range(), &edits);
+    Ok(InsertRows::Set { query, values })
+}
+
+/// The value that the tokens of one SET expression are; `None` for an expression.
+fn set_value(lexed: &Lexed, source: &Source<'_>, tokens: &std::ops::Range<usize>) -> Option<RouteValue> {
+    let arg = |index: usize| {
+        let span = source.tokens().get(index)?.span;
+        let at = lexed.args.iter().position(|arg| arg.span == span)?;
+        u32::try_from(at).ok()
+    };
+    match tokens.len() {
+        1 if source.is_keyword(tokens.start, "null") || source.is_keyword(tokens.start, "default") => {
+            Some(RouteValue::Literal(Value::Null))
+        }
+        1 => arg(tokens.start).map(RouteValue::Arg),
+        2 if source.tokens()[tokens.start].kind == TokenKind::Minus => {
+            arg(tokens.start + 1).map(RouteValue::NegatedArg)
+        }
+        _ => None,
+    }
+}
+
+/// INSERT … SELECT: only where everything is at one place.
+fn from_select(
+    ctx: &PlanContext<'_>,
+    text: &[u8],
+    lexed: &Lexed,
+    table: &Table,
+    edits: &Edits,
+) -> Result<Plan> {
+    if table.auto_increment.is_some() {
+        return Err(Error::unsupported("INSERT … SELECT into a table with a sequence"));
+    }
+    let statement = crate::sql::parse(text, lexed, ctx.options).map_err(|failure| failure.to_error(text))?;
+    let source = Source::new(text, lexed, ctx.options)?;
+    let Statement::Insert(ast) = &statement else { return Err(Error::unsupported("this form of INSERT")) };
+    let mut analyzer = Analyzer::new(ctx, &source);
+    analyzer.analysis.edits = edits.clone();
+    if let Some(query) = &ast.source {
+        analyzer.query(query, None, &Ctes::default())?;
+    }
+    let analysis = analyzer.analysis;
+    let place = place::of(&analysis)?;
+    let is_elsewhere = place.keyspace.as_ref().is_some_and(|keyspace| *keyspace != table.keyspace);
+    if is_elsewhere || analysis.places.system {
+        return Err(Error::unsupported("INSERT … SELECT from another keyspace"));
+    }
+    let query = source.query(&analysis.all_edits());
+    let keyspace = Some(table.keyspace.clone());
+    if !table.is_keyspace_sharded {
+        return Ok(route_plan(lexed.kind, keyspace, Routing::Unsharded, query, Several::Never));
+    }
+    if table.has_owned_lookups() {
+        return Err(Error::unsupported("INSERT into a table with lookup vindexes"));
+    }
+    let several = refusal(&Error::unsupported("INSERT … SELECT over several shards"))?;
+    Ok(route_plan(lexed.kind, keyspace, Routing::Scatter, query, several))
+}

@@ -1,0 +1,198 @@
+//! The parts of an INSERT or REPLACE around its rows, read by tokens.
+//!
+//! Rows are passed over without being kept, so that a statement of many megabytes costs no memory here.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::plan::PlanContext;
+use crate::plan::source::Source;
+use crate::sql::{Lexed, Token, TokenKind, Tokenizer, syntax_error};
+
+/// What an INSERT is made of.
+pub(super) struct InsertText<'a> {
+    /// Tokens of the head (up to and with VALUES, SET or SELECT), and of what follows the rows.
+    pub(super) source: Source<'a>,
+    /// Number of tokens of the head.
+    pub(super) head_count: usize,
+    pub(super) is_ignore: bool,
+    /// Tokens of the table's name: `[keyspace .] table`.
+    pub(super) table: Range<usize>,
+    /// The columns between parentheses, without qualifiers.
+    pub(super) columns: Option<Vec<Box<str>>>,
+    /// The closing parenthesis of the column list.
+    pub(super) columns_end: Option<usize>,
+    pub(super) form: Form,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Select,
+    Set,
+    Values,
+}
+
+impl<'a> InsertText<'a> {
+    pub(super) fn read(ctx: &PlanContext<'_>, text: &'a [u8], lexed: &'a Lexed) -> Result<Self> {
+        let code = text.get(..lexed.span.end as usize).unwrap_or(text);
+        let mut tokenizer = Tokenizer::new(code, lexed.span.start as usize, ctx.options);
+        let mut next = || tokenizer.next_token().map_err(|error| syntax_error(text, error.offset as usize));
+        let mut tokens: Vec<Token> = Vec::new();
+        let mut depth = 0_usize;
+        // The head ends with the word that says where rows come from.
+        let form = loop {
+            let token = next()?;
+            if token.kind == TokenKind::End {
+                return Err(syntax_error(text, code.len()));
+            }
+            tokens.push(token);
+            let is = |word: &str| token.is_word(code, word);
+            match token.kind {
+                TokenKind::LParen => depth += 1,
+                TokenKind::RParen => depth = depth.saturating_sub(1),
+                _ if is("select") || is("with") || is("table") && tokens.len() > 2 => break Form::Select,
+                _ if depth == 0 && (is("values") || is("value")) => break Form::Values,
+                _ if depth == 0 && is("set") => break Form::Set,
+                _ => {}
+            }
+        };
+        let head_count = tokens.len();
+        let mut in_rows = form == Form::Values;
+        let mut depth = 0_usize;
+        loop {
+            let token = next()?;
+            match token.kind {
+                TokenKind::End | TokenKind::Semicolon => break,
+                TokenKind::LParen => depth += 1,
+                TokenKind::RParen => depth = depth.saturating_sub(1),
+                TokenKind::Comma => {}
+                _ if depth == 0 && !token.is_word(code, "row") => in_rows = false,
+                _ => {}
+            }
+            if !in_rows {
+                tokens.push(token);
+            }
+        }
+        let source = Source::with_tokens(text, lexed, tokens);
+        Self::head(source, head_count, form)
+    }
+
+    fn head(source: Source<'a>, head_count: usize, form: Form) -> Result<Self> {
+        let words = ["insert", "replace", "low_priority", "delayed", "high_priority", "ignore", "into"];
+        let mut index = 0;
+        let mut is_ignore = false;
+        while words.iter().any(|word| source.is_keyword(index, word))
+            || is_kind(&source, index, TokenKind::Hint)
+        {
+            is_ignore |= source.is_keyword(index, "ignore");
+            index += 1;
+        }
+        let start = index;
+        index += if is_kind(&source, index + 1, TokenKind::Dot) { 3 } else { 1 };
+        let table = start..index;
+        if index > head_count || !source.tokens()[index - 1].kind.is_name() {
+            return Err(Error::unsupported("this form of INSERT"));
+        }
+        if source.is_keyword(index, "partition") {
+            return Err(Error::unsupported("INSERT … PARTITION"));
+        }
+        let mut columns = None;
+        let mut columns_end = None;
+        if is_kind(&source, index, TokenKind::LParen)
+            && index < head_count
+            && !source.is_keyword(index + 1, "select")
+        {
+            let mut names: Vec<Box<str>> = Vec::new();
+            let mut last: Option<Box<str>> = None;
+            index += 1;
+            while index < head_count && !is_kind(&source, index, TokenKind::RParen) {
+                match source.tokens()[index].kind {
+                    TokenKind::Comma => names.extend(last.take()),
+                    kind if kind.is_name() => last = Some(source.token_text(index).trim_matches('`').into()),
+                    _ => {}
+                }
+                index += 1;
+            }
+            names.extend(last);
+            columns = Some(names);
+            columns_end = Some(index);
+            index += 1;
+        }
+        if form != Form::Select && index + 1 != head_count {
+            return Err(Error::unsupported("this form of INSERT"));
+        }
+        Ok(Self { source, head_count, is_ignore, table, columns, columns_end, form })
+    }
+
+    /// The parts of the table's name.
+    pub(super) fn table_name(&self) -> (Option<String>, String) {
+        let name = |index: usize| self.source.token_text(index).trim_matches('`').replace("``", "`");
+        let qualifier = (self.table.len() == 3).then(|| name(self.table.start));
+        (qualifier, name(self.table.end - 1))
+    }
+
+    /// The columns that ON DUPLICATE KEY UPDATE assigns to; `None` without that clause.
+    pub(super) fn updated_columns(&self) -> Option<Vec<Box<str>>> {
+        let tokens = self.source.tokens();
+        let from = if self.form == Form::Values { self.head_count } else { 0 };
+        let start = (from..tokens.len()).find(|index| {
+            let words = ["on", "duplicate", "key", "update"];
+            (0..).zip(words).all(|(offset, word): (usize, _)| self.source.is_keyword(index + offset, word))
+        })?;
+        let mut names = Vec::new();
+        let (mut depth, mut is_target, mut last) = (0_usize, true, None);
+        for (index, token) in tokens.iter().enumerate().skip(start + 4) {
+            match token.kind {
+                TokenKind::LParen => depth += 1,
+                TokenKind::RParen => depth = depth.saturating_sub(1),
+                TokenKind::Comma if depth == 0 => is_target = true,
+                TokenKind::Eq | TokenKind::Assign if is_target => {
+                    names.extend(last.take());
+                    is_target = false;
+                }
+                kind if is_target && kind.is_name() => {
+                    last = Some(self.source.token_text(index).trim_matches('`').into());
+                }
+                _ => {}
+            }
+        }
+        Some(names)
+    }
+
+    /// Of `SET a = 1, b = 2`: each column with the tokens of its value.
+    pub(super) fn assignments(&self) -> Vec<(Box<str>, Range<usize>)> {
+        let tokens = self.source.tokens();
+        let mut found: Vec<(Box<str>, Range<usize>)> = Vec::new();
+        let (mut depth, mut last): (usize, Option<Box<str>>) = (0, None);
+        let mut value: Option<(Box<str>, usize)> = None;
+        for index in self.head_count..=tokens.len() {
+            let kind = tokens.get(index).map(|token| token.kind);
+            let is_end =
+                kind.is_none() || self.source.is_keyword(index, "on") || self.source.is_keyword(index, "as");
+            match kind {
+                Some(TokenKind::LParen) => depth += 1,
+                Some(TokenKind::RParen) => depth = depth.saturating_sub(1),
+                Some(TokenKind::Eq | TokenKind::Assign) if depth == 0 && value.is_none() => {
+                    value = last.take().map(|name| (name, index + 1));
+                }
+                Some(kind) if value.is_none() && kind.is_name() => {
+                    last = Some(self.source.token_text(index).trim_matches('`').into());
+                }
+                _ => {}
+            }
+            let is_comma = kind == Some(TokenKind::Comma);
+            if depth == 0 && (is_comma || is_end) {
+                found.extend(value.take().map(|(name, start)| (name, start..index)));
+                if is_end {
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+fn is_kind(source: &Source<'_>, index: usize, kind: TokenKind) -> bool {
+    source.tokens().get(index).is_some_and(|token| token.kind == kind)
+}

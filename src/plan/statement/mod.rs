@@ -1,0 +1,116 @@
+//! One file per kind of statement: from text to plan.
+
+mod ddl;
+mod delete;
+mod insert;
+mod insert_text;
+mod select;
+mod update;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{Primitive, Query, Route, Routing, Several};
+use crate::plan::source::{Edits, Source};
+use crate::plan::{Plan, PlanContext, semantics};
+use crate::sql::ast::{SetExpr, Statement};
+use crate::sql::{Lexed, StatementKind, TokenKind};
+use crate::topology::KeyspaceName;
+
+pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    match plan(ctx, text, lexed) {
+        Err(error) if may_fall_back(&error) => match whole_text(ctx, text, lexed) {
+            Some(plan) => Ok(plan),
+            None => Err(error),
+        },
+        planned => planned,
+    }
+}
+
+fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    match lexed.kind {
+        StatementKind::Delete
+        | StatementKind::Select
+        | StatementKind::Table
+        | StatementKind::Update
+        | StatementKind::Values => {
+            let source = Source::new(text, lexed, ctx.options)?;
+            let statement =
+                crate::sql::parse(text, lexed, ctx.options).map_err(|failure| failure.to_error(text))?;
+            match &statement {
+                Statement::Query(query) => match &*query.body {
+                    // `WITH … UPDATE`
+                    SetExpr::Update(_) | SetExpr::Delete(_) => {
+                        Err(Error::unsupported("WITH before UPDATE or DELETE"))
+                    }
+                    _ => select::plan(ctx, &source, query),
+                },
+                Statement::Update(update) => update::plan(ctx, &source, update),
+                Statement::Delete(delete) => delete::plan(ctx, &source, delete),
+                _ => Err(Error::unsupported("this form of statement")),
+            }
+        }
+        StatementKind::Insert | StatementKind::Replace => insert::plan(ctx, text, lexed),
+        StatementKind::Ddl(_)
+        | StatementKind::Describe
+        | StatementKind::Flush
+        | StatementKind::TableMaintenance => ddl::plan(ctx, &Source::new(text, lexed, ctx.options)?),
+        StatementKind::Call | StatementKind::Do => {
+            ddl::any_shard(ctx, &Source::new(text, lexed, ctx.options)?)
+        }
+        StatementKind::Explain => select::explain(ctx, text, lexed),
+        _ => Err(Error::unsupported("this statement")),
+    }
+}
+
+/// Errors that say what the router does not understand, not what is wrong with the statement.
+fn may_fall_back(error: &Error) -> bool {
+    matches!(error.kind(), Some(ErrorKind::Bug | ErrorKind::Syntax | ErrorKind::Unsupported))
+}
+
+/// What the router does not understand still goes to an unsharded keyspace, if that is the only place it can
+/// mean: the router must not be the reason why a statement is refused there.
+fn whole_text(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Option<Plan> {
+    let keyspace = ctx.default_keyspace().ok()?;
+    if ctx.is_sharded(keyspace) || ctx.vschema.keyspace(keyspace).is_none() {
+        return None;
+    }
+    let source = Source::new(text, lexed, ctx.options).ok()?;
+    let tokens = source.tokens();
+    for index in 1..tokens.len() {
+        if tokens[index].kind != TokenKind::Dot || !tokens[index - 1].kind.is_name() {
+            continue;
+        }
+        let name = source.token_text(index - 1);
+        let other = ctx.keyspace_of(name.trim_matches('`')).filter(|other| *other != keyspace.as_str());
+        if other.is_some() {
+            return None;
+        }
+    }
+    if ctx.vschema.find_table(Some(keyspace), "?", ctx.tablet_type).is_err() {
+        return None;
+    }
+    let mut edits = Edits::default();
+    semantics::session::replace(&source, &|_| false, &mut edits).ok()?;
+    let query = source.query(&edits);
+    Some(route_plan(lexed.kind, Some(keyspace.clone()), Routing::Unsharded, query, Several::Never))
+}
+
+/// A plan that is one route.
+fn route_plan(
+    kind: StatementKind,
+    keyspace: Option<KeyspaceName>,
+    routing: Routing,
+    query: Query,
+    several: Several,
+) -> Plan {
+    Plan { kind, root: Primitive::Route(Route { keyspace, routing, query, several }), tables: Vec::new() }
+}
+
+/// A refusal as a part of a plan: it counts only if there are several shards.
+fn refusal(error: &Error) -> Result<Several> {
+    if error.kind() != Some(ErrorKind::Unsupported) {
+        return Err(error.clone());
+    }
+    let text = String::from_utf8_lossy(error.message()).into_owned();
+    let code = ErrorKind::Unsupported.code().unwrap_or_default();
+    Ok(Several::Unsupported(text.strip_prefix(code).unwrap_or(&text).into()))
+}

@@ -1,1 +1,15 @@
 //! The engine: runs primitives against small traits, without sockets or pools.
+//!
+//! Rows are text-protocol row packets; an operator decodes only the columns that it needs, and bytes of visible
+//! columns are copied, never made anew, unless a value is combined. Shards' streams are polled concurrently in
+//! the caller's task. What operators hold in memory is limited by [`crate::limits`].
+
+mod arguments;
+mod render;
+mod routing;
+mod seam;
+
+pub use arguments::Arguments;
+pub use render::{SessionValues, render};
+pub use routing::{ShardPart, Shards, resolve};
+pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};

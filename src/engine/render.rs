@@ -1,0 +1,63 @@
+//! Templates to SQL text.
+
+use super::arguments::{Arguments, count_of, value_of};
+use crate::error::Result;
+use crate::plan::primitive::{Piece, SessionValue, Template};
+use crate::value::Value;
+
+/// What templates need of the session and the topology.
+pub trait SessionValues: Sync {
+    /// Appends the value as an SQL literal.
+    fn write(&self, value: &SessionValue, out: &mut Vec<u8>) -> Result<()>;
+
+    /// The database name of the keyspace that `name` means, by its own or by its database's name.
+    fn database(&self, name: &str) -> Option<String>;
+
+    /// Is a backslash in a string an ordinary character?
+    fn no_backslash_escapes(&self) -> bool;
+}
+
+/// Appends the text of `template`. `items`: the list items that belong to the shard, where a list decides the
+/// shards. `sequence`: the text of the generated column's value.
+pub fn render(
+    template: &Template,
+    args: &dyn Arguments,
+    session: &dyn SessionValues,
+    items: Option<&[u32]>,
+    sequence: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    for piece in &template.pieces {
+        match piece {
+            Piece::Arg(index) | Piece::List(index) => args.write(*index, out)?,
+            Piece::DatabaseName(value) => {
+                let value = value_of(value, args)?;
+                let database = match &value {
+                    Value::Text(name) => session.database(&String::from_utf8_lossy(name)),
+                    _ => None,
+                };
+                let value = database.map_or(value, Value::text);
+                value.as_ref().render_literal(out, session.no_backslash_escapes());
+            }
+            Piece::ListForShard(index) => match items {
+                Some(items) if !items.is_empty() => {
+                    for (position, item) in items.iter().enumerate() {
+                        if position > 0 {
+                            out.extend_from_slice(b", ");
+                        }
+                        args.write_list_item(*index, *item, out)?;
+                    }
+                }
+                _ => args.write(*index, out)?,
+            },
+            Piece::RowsNeeded { count, offset } => {
+                let needed = count_of(count, args)?.saturating_add(count_of(offset, args)?);
+                out.extend_from_slice(needed.to_string().as_bytes());
+            }
+            Piece::Sequence => out.extend_from_slice(sequence),
+            Piece::Session(value) => session.write(value, out)?,
+            Piece::Text(text) => out.extend_from_slice(text),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! Routing values to shards, when a statement runs.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::arguments::{Arguments, value_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{Candidates, Keys, Lookup, RouteList, RouteValue, Routing};
+use crate::topology::{Keyspace, Shard};
+use crate::value::{Value, ValueRef};
+use crate::vschema::vindex::{Mapping, VindexDefinition};
+
+/// Combinations of values that are mapped one by one; more go to all shards.
+const COMBINATIONS_MAX: usize = 10_000;
+
+/// Where a statement goes.
+#[derive(Clone, Debug)]
+pub enum Shards<'t> {
+    /// Any one shard; the caller chooses.
+    Any,
+    /// These, each once, in the order of their ranges; at least one.
+    These(SmallVec<[ShardPart<'t>; 2]>),
+}
+
+/// A shard that a statement goes to.
+#[derive(Clone, Debug)]
+pub struct ShardPart<'t> {
+    /// The shard.
+    pub shard: &'t Shard,
+    /// Where one list argument decides the shards: the indexes of the items that belong here.
+    pub items: Option<Vec<u32>>,
+}
+
+/// The shards that `routing` gives with these arguments. Nothing to be found anywhere is [`Shards::Any`]: a shard
+/// says so best, with the right columns.
+///
+/// # Errors
+/// `VT12001` when tables that have to be on one shard are not; a value that its vindex cannot take.
+pub fn resolve<'t>(routing: &Routing, keyspace: &'t Keyspace, args: &dyn Arguments) -> Result<Shards<'t>> {
+    let mut found = match routing {
+        Routing::AnyShard | Routing::None | Routing::SystemSchema(_) => return Ok(Shards::Any),
+        Routing::EqualUnique(lookup) => {
+            if let Some(part) = one_place(lookup, keyspace, args)? {
+                return Ok(Shards::These(smallvec![part]));
+            }
+            places(lookup, keyspace, args)?
+        }
+        Routing::In(lookup) => places(lookup, keyspace, args)?,
+        Routing::Intersect(lookups) => intersection(lookups, keyspace, args)?,
+        Routing::Pinned(id) => {
+            let shard = keyspace.shard_for(id).ok_or_else(|| no_shard(keyspace))?;
+            vec![ShardPart { shard, items: None }]
+        }
+        Routing::SameShard(groups) => same_shard(groups, keyspace, args)?,
+        Routing::Scatter | Routing::Unsharded => all(keyspace),
+    };
+    if found.is_empty() {
+        if keyspace.shards().is_empty() {
+            return Err(no_shard(keyspace));
+        }
+        return Ok(Shards::Any);
+    }
+    let is_narrow = matches!(routing, Routing::In(_) | Routing::EqualUnique(_));
+    if !is_narrow {
+        found.iter_mut().for_each(|part| part.items = None);
+    }
+    Ok(Shards::These(found.into()))
+}
+
+fn no_shard(keyspace: &Keyspace) -> Error {
+    Error::new(ErrorKind::NoShard, format!("keyspace {} has no serving shard", keyspace.name()))
+}
+
+fn all(keyspace: &Keyspace) -> Vec<ShardPart<'_>> {
+    keyspace.shards().iter().map(|shard| ShardPart { shard, items: None }).collect()
+}
+
+/// The fast path: one value, one column.
+fn one_place<'t>(
+    lookup: &Lookup,
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+) -> Result<Option<ShardPart<'t>>> {
+    let Keys::Columns(columns) = &lookup.keys else { return Ok(None) };
+    let [Candidates::One(value)] = columns.as_slice() else { return Ok(None) };
+    let Some(value) = comparable(&lookup.vindex.0, value_of(value, args)?)? else { return Ok(None) };
+    match lookup.vindex.0.map(&[value.as_ref()])? {
+        Mapping::KeyspaceId(id) => {
+            let shard = keyspace.shard_for(&id).ok_or_else(|| no_shard(keyspace))?;
+            Ok(Some(ShardPart { shard, items: None }))
+        }
+        Mapping::AllShards | Mapping::KeyRange(_) | Mapping::None => Ok(None),
+    }
+}
+
+fn same_shard<'t>(
+    groups: &[Vec<Lookup>],
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+) -> Result<Vec<ShardPart<'t>>> {
+    let mut one: Option<ShardPart<'t>> = None;
+    for group in groups {
+        for part in intersection(group, keyspace, args)? {
+            match &one {
+                Some(known) if !std::ptr::eq(known.shard, part.shard) => {
+                    return Err(Error::unsupported("a join or sub-query across shards"));
+                }
+                _ => one = Some(part),
+            }
+        }
+    }
+    Ok(one.into_iter().collect())
+}
+
+fn intersection<'t>(
+    lookups: &[Lookup],
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+) -> Result<Vec<ShardPart<'t>>> {
+    let mut found: Option<Vec<ShardPart<'t>>> = None;
+    for lookup in lookups {
+        let these = places(lookup, keyspace, args)?;
+        found = Some(match found {
+            Some(mut known) => {
+                known.retain(|part| these.iter().any(|other| std::ptr::eq(part.shard, other.shard)));
+                known
+            }
+            None => these,
+        });
+    }
+    Ok(found.unwrap_or_else(|| all(keyspace)))
+}
+
+/// All shards that one lookup gives, in order.
+fn places<'t>(lookup: &Lookup, keyspace: &'t Keyspace, args: &dyn Arguments) -> Result<Vec<ShardPart<'t>>> {
+    let vindex = &lookup.vindex.0;
+    let mut found = Found { keyspace, items: vec![None; keyspace.shards().len()] };
+    match &lookup.keys {
+        Keys::Tuples(rows) => {
+            for (item, row) in (0_u32..).zip(rows) {
+                let row: Vec<Value> = row.iter().map(|value| value_of(value, args)).collect::<Result<_>>()?;
+                found.add(vindex, row, item)?;
+            }
+        }
+        Keys::Columns(columns) => {
+            if let [Candidates::Many(RouteList::Arg(list))] = columns.as_slice() {
+                for item in 0..args.list_count(*list)? {
+                    found.add(vindex, vec![args.list_value(*list, item)?], item)?;
+                }
+                return Ok(found.parts(true));
+            }
+            let columns: Vec<Vec<Value>> =
+                columns.iter().map(|column| candidates(column, args)).collect::<Result<_>>()?;
+            let count = columns.iter().map(Vec::len).try_fold(1_usize, usize::checked_mul);
+            if count.is_none_or(|count| count > COMBINATIONS_MAX) {
+                return Ok(all(keyspace));
+            }
+            combinations(&columns, &mut Vec::new(), &mut |row| found.add(vindex, row, 0))?;
+        }
+    }
+    Ok(found.parts(false))
+}
+
+fn candidates(column: &Candidates, args: &dyn Arguments) -> Result<Vec<Value>> {
+    match column {
+        Candidates::One(value) => Ok(vec![value_of(value, args)?]),
+        Candidates::Many(RouteList::Values(values)) => {
+            values.iter().map(|value: &RouteValue| value_of(value, args)).collect()
+        }
+        Candidates::Many(RouteList::Arg(list)) => {
+            (0..args.list_count(*list)?).map(|item| args.list_value(*list, item)).collect()
+        }
+    }
+}
+
+fn combinations(
+    columns: &[Vec<Value>],
+    row: &mut Vec<Value>,
+    visit: &mut dyn FnMut(Vec<Value>) -> Result<()>,
+) -> Result<()> {
+    let Some((first, rest)) = columns.split_first() else { return visit(row.clone()) };
+    for value in first {
+        row.push(value.clone());
+        combinations(rest, row, visit)?;
+        row.pop();
+    }
+    Ok(())
+}
+
+/// Shards that were found, by their index, each with the items that led to it.
+struct Found<'t> {
+    keyspace: &'t Keyspace,
+    items: Vec<Option<Vec<u32>>>,
+}
+
+impl<'t> Found<'t> {
+    fn add(&mut self, vindex: &VindexDefinition, row: Vec<Value>, item: u32) -> Result<()> {
+        let mut values = Vec::with_capacity(row.len());
+        for value in row {
+            match comparable(vindex, value)? {
+                Some(value) => values.push(value),
+                None => return Ok(()),
+            }
+        }
+        let refs: SmallVec<[ValueRef<'_>; 4]> = values.iter().map(Value::as_ref).collect();
+        let shards: &[Shard] = match vindex.map(&refs)? {
+            Mapping::AllShards => self.keyspace.shards(),
+            Mapping::KeyRange(range) => self.keyspace.shards_for_range(&range),
+            Mapping::KeyspaceId(id) => {
+                std::slice::from_ref(self.keyspace.shard_for(&id).ok_or_else(|| no_shard(self.keyspace))?)
+            }
+            Mapping::None => &[],
+        };
+        for shard in shards {
+            let index = self.keyspace.shards().iter().position(|known| std::ptr::eq(known, shard));
+            if let Some(index) = index {
+                self.items[index].get_or_insert_default().push(item);
+            }
+        }
+        Ok(())
+    }
+
+    fn parts(self, with_items: bool) -> Vec<ShardPart<'t>> {
+        let each = self.keyspace.shards().iter().zip(self.items);
+        each.filter_map(|(shard, items)| {
+            items.map(|items| ShardPart { shard, items: with_items.then_some(items) })
+        })
+        .collect()
+    }
+}
+
+/// The value as the server would compare it with the column, so that it maps to where equal values are; `None`
+/// if it equals no value that has a place.
+///
+/// A vindex over numbers has a column of integers: other numbers are equal to one if they are integral, and
+/// strings are compared by the number that they begin with.
+/// <https://dev.mysql.com/doc/refman/9.0/en/type-conversion.html>
+fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Option<Value>> {
+    let is_numeric =
+        ["hash", "numeric", "numeric_static_map", "reverse_bits"].contains(&vindex.vindex_type());
+    Ok(match value {
+        Value::Null => None,
+        Value::Int(_) | Value::UInt(_) => Some(value),
+        Value::Decimal(text) => match integral_decimal(&text) {
+            Some(number) => Some(number),
+            None => (!is_numeric).then_some(Value::Decimal(text)),
+        },
+        Value::Double(number) => match integral(number) {
+            Some(number) => Some(number),
+            None => (!is_numeric).then_some(value),
+        },
+        Value::Float(number) => match integral(f64::from(number)) {
+            Some(number) => Some(number),
+            None => (!is_numeric).then_some(value),
+        },
+        Value::Text(text) if is_numeric => {
+            if text.iter().all(u8::is_ascii_digit) && !text.is_empty() {
+                Some(Value::Text(text))
+            } else {
+                integral(leading_number(&text))
+            }
+        }
+        Value::Bytes(text) if is_numeric => {
+            if !text.iter().all(u8::is_ascii_digit) || text.is_empty() {
+                return Err(Error::unsupported("a binary string for a vindex of numbers"));
+            }
+            Some(Value::Bytes(text))
+        }
+        Value::Temporal(..) if is_numeric => {
+            return Err(Error::unsupported("a date or time for a vindex of numbers"));
+        }
+        Value::Bit(bits) if is_numeric => {
+            let number = bits
+                .iter()
+                .skip_while(|byte| **byte == 0)
+                .try_fold(0_u64, |sum, byte| sum.checked_mul(256).map(|sum| sum + u64::from(*byte)));
+            number.map(Value::UInt)
+        }
+        other => Some(other),
+    })
+}
+
+fn integral_decimal(text: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte == b'0') {
+        return None;
+    }
+    let whole = if whole.is_empty() || whole == "-" { "0" } else { whole };
+    whole.parse().map(Value::Int).or_else(|_| whole.parse().map(Value::UInt)).ok()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the bounds are checked before")]
+fn integral(number: f64) -> Option<Value> {
+    const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if number.fract() != 0.0 || !number.is_finite() {
+        return None;
+    }
+    if (-INT_BOUND..INT_BOUND).contains(&number) {
+        return Some(Value::Int(number as i64));
+    }
+    (number > 0.0 && number < 2.0 * INT_BOUND)
+        .then(|| Value::Decimal(format!("{number:.0}").into_bytes().into()))
+}
+
+/// The number that a string begins with, as in a comparison with a number; 0 without one.
+fn leading_number(text: &[u8]) -> f64 {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let mut end = 0;
+    let mut best = 0.0;
+    let (mut seen_point, mut seen_exponent) = (false, false);
+    for (index, byte) in text.bytes().enumerate() {
+        let before = index.checked_sub(1).map(|at| text.as_bytes()[at]);
+        let is_ok = match byte {
+            b'0'..=b'9' => true,
+            b'+' | b'-' => index == 0 || matches!(before, Some(b'e' | b'E')),
+            b'.' => !std::mem::replace(&mut seen_point, true) && !seen_exponent,
+            b'e' | b'E' => index > 0 && !std::mem::replace(&mut seen_exponent, true),
+            _ => false,
+        };
+        if !is_ok {
+            break;
+        }
+        end = index + 1;
+        if let Ok(number) = text[..end].parse::<f64>() {
+            best = number;
+        }
+    }
+    debug_assert!(end <= text.len());
+    best
+}

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -227,6 +227,13 @@ fn spawn(
     }
 }
 
+/// The folder that `tests/engines/install.sh` installs into.
+fn engines_folder() -> Option<PathBuf> {
+    std::env::var_os("SHARDGATE_ENGINES")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/shardgate/engines")))
+}
+
 fn free_address() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }
@@ -258,9 +265,8 @@ fn haproxy(folder: &Path, backend: SocketAddr) -> Result<(Command, SocketAddr), 
 }
 
 fn mysql_router(folder: &Path, backend: SocketAddr) -> Result<Option<(Command, SocketAddr)>, String> {
-    let Some(path) = servers::engines_folder()
-        .map(|folder| folder.join("mysql/bin/mysqlrouter"))
-        .filter(|path| path.exists())
+    let Some(path) =
+        engines_folder().map(|folder| folder.join("mysql/bin/mysqlrouter")).filter(|path| path.exists())
     else {
         return Ok(None);
     };

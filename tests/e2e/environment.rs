@@ -101,6 +101,11 @@ impl Environment {
         })
     }
 
+    /// Whether a plain server is in the router's place.
+    pub fn is_double(&self) -> bool {
+        self.double.is_some()
+    }
+
     pub fn plain_options(&self) -> Options {
         Options::new(self.plain.address, ROUTER_USER, "")
     }
@@ -222,9 +227,15 @@ fn prepare_backend(backend: &Server, index: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Keyspaces with their shards (name and the backend that holds it) and their VSchema.
+/// A keyspace: its shards, each with the number of the backend that holds it, and its VSchema.
+pub struct Keyspace {
+    pub name: String,
+    pub shards: Vec<(String, usize)>,
+    pub vschema: String,
+}
+
 pub struct Topology {
-    pub keyspaces: Vec<(String, Vec<(String, usize)>, String)>,
+    pub keyspaces: Vec<Keyspace>,
 }
 
 impl Topology {
@@ -237,7 +248,7 @@ impl Topology {
                 .collect();
             let vschema =
                 if *keyspace == "u" { unsharded_vschema() } else { VSCHEMA.replace("{ks}", keyspace) };
-            ((*keyspace).to_owned(), shards, vschema)
+            Keyspace { name: (*keyspace).to_owned(), shards, vschema }
         });
         Self { keyspaces: keyspaces.collect() }
     }
@@ -251,7 +262,7 @@ impl Topology {
         };
         let mut uid = 100;
         let mut keyspaces = serde_json::Map::new();
-        for (keyspace, shards, vschema) in &self.keyspaces {
+        for Keyspace { name: keyspace, shards, vschema } in &self.keyspaces {
             let mut of_keyspace = serde_json::Map::new();
             for (shard, server) in shards {
                 let tablet = serde_json::json!({

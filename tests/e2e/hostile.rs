@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     ("disconnects_in_mid_result", disconnects_in_mid_result),
     ("disconnects_in_transactions", disconnects_in_transactions),
     ("no_backend_connection_is_left_behind", no_backend_connection_is_left_behind),
+    ("no_socket_is_left_open", no_socket_is_left_open),
 ];
 
 /// Things that need a moment are asked for again until then.
@@ -234,6 +235,7 @@ fn random_commands(environment: &mut Environment) -> Result<(), String> {
         state ^= state << 17;
         state
     };
+    let mut below = move |limit: usize| usize::try_from(random() % limit as u64).unwrap_or(0);
     let words = [
         "select ",
         "insert into points ",
@@ -263,14 +265,14 @@ fn random_commands(environment: &mut Environment) -> Result<(), String> {
         let mut client = login(environment, "s2")?;
         let stream = client.io().stream();
         for _ in 0..5 {
-            let command = if random() % 2 == 0 { 0x03 } else { u8::try_from(random() % 256).unwrap_or(3) };
-            // A shutdown of the router is nobody's right; the command exists in old protocols.
+            let command = if below(2) == 0 { 0x03 } else { u8::try_from(below(256)).unwrap_or(3) };
             let mut body = vec![command];
-            for _ in 0..random() % 20 {
-                if random() % 3 == 0 {
-                    body.extend_from_slice(&random().to_le_bytes()[..(random() % 9) as usize]);
+            for _ in 0..below(20) {
+                if below(3) == 0 {
+                    let length = below(9);
+                    body.extend((0..length).map(|_| u8::try_from(below(256)).unwrap_or(0)));
                 } else {
-                    body.extend_from_slice(words[(random() % words.len() as u64) as usize].as_bytes());
+                    body.extend_from_slice(words[below(words.len())].as_bytes());
                 }
             }
             let length = u32::try_from(body.len()).unwrap_or(0).to_le_bytes();
@@ -421,8 +423,9 @@ fn no_backend_connection_is_left_behind(environment: &mut Environment) -> Result
             }
             if begin.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{}: {} connections, {busy} busy, {transactions:?} transactions",
+                    "{} (process {:?}): {} connections, {busy} busy, {transactions:?} transactions",
                     backend.address,
+                    backend.process_id(),
                     list.len()
                 ));
             }
@@ -430,4 +433,22 @@ fn no_backend_connection_is_left_behind(environment: &mut Environment) -> Result
         }
     }
     Ok(())
+}
+
+/// The clients of all these cases are gone, and so are the router's sockets to them.
+fn no_socket_is_left_open(environment: &mut Environment) -> Result<(), String> {
+    const OPEN_MAX: usize = 500;
+    let folder = format!("/proc/{}/fd", environment.router.process_id().ok_or("the router has ended")?);
+    let begin = Instant::now();
+    loop {
+        let open = std::fs::read_dir(&folder).map_err(|error| error.to_string())?.count();
+        if open <= OPEN_MAX {
+            println!("  {open} files and sockets are open");
+            return Ok(());
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(format!("{open} files and sockets are still open"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

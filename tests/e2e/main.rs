@@ -4,7 +4,7 @@
 //! test's name, such as `mariadb::script::join`; `--self` puts a second plain server in the router's place. It is a harness of its own, because servers are started once for all tests.
 
 // A test program speaks to its reader, and may end by a panic.
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a test program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
 
 mod client;
 mod compare;
@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 use environment::Environment;
 use script::{Protocol, Script};
 use servers::Engine;
+
+type CaseRun = fn(&mut Environment) -> Result<(), String>;
+type DemoRun = fn(&mut demo::Demo) -> Result<(), String>;
 
 /// Differences printed per test before the rest is only counted.
 const PRINTED_MAX: usize = 12;
@@ -204,15 +207,11 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
 }
 
 /// The demo's tests have a cluster of their own; they run in order.
-fn demo_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut demo::Demo) -> Result<(), String>)> {
+fn demo_tests(engine: Engine) -> impl Iterator<Item = (String, DemoRun)> {
     demo::CASES.iter().map(move |(name, run)| (format!("{}::demo::{name}", engine.as_str()), *run))
 }
 
-fn run_demo(
-    engine: Engine,
-    demos: &[(String, fn(&mut demo::Demo) -> Result<(), String>)],
-    totals: &mut Totals,
-) {
+fn run_demo(engine: Engine, demos: &[(String, DemoRun)], totals: &mut Totals) {
     let folder = tempfile::Builder::new().prefix("shardgate-demo-").tempdir().expect("a temporary folder");
     let mut demo = match demo::Demo::start(engine, &folder.path().join("cluster")) {
         Ok(demo) => demo,
@@ -228,7 +227,7 @@ fn run_demo(
 }
 
 /// Tests written in Rust; the outage comes last, because it takes a server away.
-fn case_tests(engine: Engine) -> impl Iterator<Item = (String, fn(&mut Environment) -> Result<(), String>)> {
+fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
     [
         ("generated", generated::CASES),
         ("shared_cases", shared_cases::CASES),

@@ -1,6 +1,8 @@
 //! Commands and packets that SQL scripts cannot express, on a plain server and through the router.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use crate::client::{
     CLIENT_DEPRECATE_EOF, CLIENT_MULTI_STATEMENTS, Client, ClientError, Options, Param, Prepared, Reply,
@@ -13,6 +15,8 @@ use crate::script::Order;
 pub type Case = (&'static str, fn(&mut Environment) -> Result<(), String>);
 
 pub const CASES: &[Case] = &[
+    ("greeting", greeting),
+    ("http_pages", http_pages),
     ("multi_statements", multi_statements),
     ("multi_statements_not_allowed", multi_statements_not_allowed),
     ("set_option", set_option),
@@ -75,6 +79,40 @@ fn prepared(client: &mut Client, sql: &str) -> Result<Prepared, ClientError> {
 
 fn integer(value: i64) -> Param {
     Param::Int { type_code: 8, value }
+}
+
+fn greeting(environment: &mut Environment) -> Result<(), String> {
+    let mut first = Client::login(&environment.router_options())?;
+    let second = Client::login(&environment.router_options())?;
+    let (one, two) = (first.greeting().clone(), second.greeting().clone());
+    expect(one.salt != two.salt && one.salt.len() == 20, "salts must be random")?;
+    expect(!one.salt.contains(&0), "a salt must not contain NUL")?;
+    expect(one.connection_id != two.connection_id, "connection ids must differ")?;
+    expect(one.plugin == "caching_sha2_password", &format!("the default plugin is {}", one.plugin))?;
+    // Clients parse the number at the start.
+    let major = one.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    expect(major.is_some_and(|major| major >= 5), &format!("the version is {}", one.version))?;
+    let row = first.rows("select connection_id(), version()")?;
+    expect(
+        row[0][0] == Some(one.connection_id.to_string()),
+        &format!("{row:?} is not connection {}", one.connection_id),
+    )
+}
+
+fn http_pages(environment: &mut Environment) -> Result<(), String> {
+    for (path, wanted) in [("/healthz", "200"), ("/metrics", "200"), ("/", "200"), ("/nothing", "404")] {
+        let mut stream = TcpStream::connect(environment.router.http).map_err(|error| error.to_string())?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(|error| format!("{path}: {error}"))?;
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        expect(status == wanted, &format!("{path}: {}", answer.lines().next().unwrap_or_default()))?;
+        if path == "/metrics" {
+            expect(answer.contains("# TYPE "), "/metrics is not in Prometheus's form")?;
+        }
+    }
+    Ok(())
 }
 
 fn multi_statements(environment: &mut Environment) -> Result<(), String> {

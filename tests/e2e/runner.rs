@@ -1,8 +1,8 @@
 //! Runs one script on the plain server and through the router, over one protocol, and collects differences.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::client::{CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
+use crate::client::{self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
 use crate::compare::{Comparison, summary};
 use crate::environment::Environment;
 use crate::params;
@@ -75,6 +75,10 @@ impl Run<'_> {
             self.outcome.skipped.push(format!("{}:{} {reason}", self.script.name, statement.line));
             return Ok(());
         }
+        // A plain server in the router's place knows nothing of clusters.
+        if self.environment.is_double() && (directives.unsupported || directives.side == Side::Router) {
+            return Ok(());
+        }
         self.outcome.statements += 1;
         let text = statement.text.replace("{ks}", self.keyspace);
         self.open(&directives.connection)?;
@@ -103,7 +107,8 @@ impl Run<'_> {
         let mut answers = Vec::new();
         // Diagnostics would be those of the preparation.
         let diagnostics =
-            ["show warnings", "show errors", "show count"].iter().any(|start| text.starts_with(start));
+            ["show warnings", "show errors", "show count"].iter().any(|start| text.starts_with(start))
+                || ["@@warning_count", "@@error_count"].iter().any(|name| text.contains(name));
         if protocol == Protocol::Text || diagnostics {
             let texts = match &directives.explicit_params[..] {
                 [] => vec![text.to_owned()],
@@ -140,11 +145,17 @@ impl Run<'_> {
                 router.as_mut().map(|prepared| prepared.execute(&mut pair.router, list)).transpose()?;
             answers.push((plain, router));
         }
-        if let Some(Prepared::Ready(id)) = plain {
-            pair.plain.close(id)?;
+        if let Some(Prepared::Ready(prepared)) = &plain {
+            pair.plain.close(prepared.id)?;
         }
-        if let Some(Prepared::Ready(id)) = router {
-            pair.router.close(id)?;
+        if let Some(Prepared::Ready(prepared)) = &router {
+            pair.router.close(prepared.id)?;
+        }
+        if let (Some(Prepared::Ready(plain)), Some(Prepared::Ready(router))) = (&plain, &router) {
+            let found = differences_of_preparation(plain, router, &directives.ignored);
+            if !found.is_empty() {
+                self.difference(statement, &found);
+            }
         }
         Ok(answers)
     }
@@ -246,28 +257,60 @@ impl Run<'_> {
 }
 
 enum Prepared {
-    Ready(u32),
+    Ready(client::Prepared),
     Refused(Reply),
 }
 
 impl Prepared {
     fn new(client: &mut Client, text: &str) -> Result<Self, ClientError> {
         Ok(match client.prepare(text)? {
-            Ok(prepared) => Self::Ready(prepared.id),
+            Ok(prepared) => Self::Ready(prepared),
             Err(error) => Self::Refused(Reply::Err(error)),
         })
     }
 
-    fn execute(
-        &mut self,
-        client: &mut Client,
-        list: &[crate::client::Param],
-    ) -> Result<Vec<Reply>, ClientError> {
+    fn execute(&mut self, client: &mut Client, list: &[client::Param]) -> Result<Vec<Reply>, ClientError> {
         match self {
-            Self::Ready(id) => client.execute(*id, list),
+            Self::Ready(prepared) => client.execute(prepared.id, list),
             Self::Refused(error) => Ok(vec![error.clone()]),
         }
     }
+}
+
+/// What a client learns from the preparation alone: numbers of parameters and columns, and the columns' names.
+fn differences_of_preparation(
+    plain: &client::Prepared,
+    router: &client::Prepared,
+    ignored: &BTreeSet<String>,
+) -> Vec<String> {
+    let names = |prepared: &client::Prepared| {
+        prepared
+            .columns
+            .iter()
+            .map(|column| column.name.replace("Tables_in_vt_", "Tables_in_"))
+            .collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    if plain.parameters != router.parameters {
+        found.push(format!(
+            "parameters of the preparation: plain {} router {}",
+            plain.parameters, router.parameters
+        ));
+    }
+    if plain.warnings != router.warnings && !ignored.contains("warnings") {
+        found.push(format!(
+            "warnings of the preparation: plain {} router {}",
+            plain.warnings, router.warnings
+        ));
+    }
+    if names(plain) != names(router) && !ignored.contains("name") {
+        found.push(format!(
+            "columns of the preparation: plain {:?} router {:?}",
+            names(plain),
+            names(router)
+        ));
+    }
+    found
 }
 
 /// A result set as the expectation blocks of scripts write it: tab-separated, names first.

@@ -1,7 +1,7 @@
 //! Database servers of the tests and benchmarks: `shardgate::local`'s, with an administrator that logs in over TCP.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shardgate::local::{Credentials, Durability, EngineChoice, PlainServer, ServerSpec};
 pub use shardgate::local::{Engine, Installation};
@@ -11,13 +11,6 @@ use crate::client::{Client, Options};
 /// The programs of an engine; `None` if it is not installed.
 pub fn installation(engine: Engine) -> Option<Installation> {
     Installation::find(EngineChoice::Exactly(engine), None).ok()
-}
-
-/// The folder that `tests/engines/install.sh` installs into.
-pub fn engines_folder() -> Option<PathBuf> {
-    std::env::var_os("SHARDGATE_ENGINES")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/shardgate/engines")))
 }
 
 /// A running server. Dropping it ends it.

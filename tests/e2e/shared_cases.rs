@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::client::{Client, Reply};
 use crate::compare::Comparison;
-use crate::environment::{Environment, Router, Topology};
+use crate::environment::{Environment, Keyspace, Router, Topology};
 use crate::protocol::Case;
 use crate::script::Order;
 use crate::servers::Engine;
@@ -153,15 +153,13 @@ impl<'a> Stage<'a> {
         let (schema, keyspaces, data, vschema) =
             (read("schema.json")?, read("tables.json")?, read("data.json")?, read("vschema.json")?);
         let keyspace_of = |table: &str| keyspaces[table].as_str().unwrap_or("main").to_owned();
+        let keyspace = |name: &str, shards: &[(&str, usize)]| Keyspace {
+            name: name.to_owned(),
+            shards: shards.iter().map(|(shard, server)| ((*shard).to_owned(), *server)).collect(),
+            vschema: vschema[name].to_string(),
+        };
         let topology = Topology {
-            keyspaces: vec![
-                ("main".to_owned(), vec![("-".to_owned(), 0)], vschema["main"].to_string()),
-                (
-                    "user".to_owned(),
-                    vec![("-80".to_owned(), 1), ("80-".to_owned(), 2)],
-                    vschema["user"].to_string(),
-                ),
-            ],
+            keyspaces: vec![keyspace("main", &[("-", 0)]), keyspace("user", &[("-80", 1), ("80-", 2)])],
         };
         let mut root = environment.plain.administrator()?;
         root.run("drop database if exists cases")?;
@@ -171,7 +169,7 @@ impl<'a> Stage<'a> {
         for (_, create) in &objects(&schema) {
             root.run(create.as_str().unwrap_or_default())?;
         }
-        for (keyspace, shards, _) in &topology.keyspaces {
+        for Keyspace { name: keyspace, shards, .. } in &topology.keyspaces {
             for (_, server) in shards {
                 let mut root = environment.backends[*server].administrator()?;
                 root.run(&format!("drop database if exists vt_{keyspace}"))?;

@@ -38,8 +38,7 @@ pub fn handshake_response(options: &Options, capabilities: u32, greeting: &Greet
 }
 
 /// Answers auth switches until the server says OK or refuses.
-pub fn finish(io: &mut PacketIo, options: &Options, salt: &[u8]) -> Result<Result<OkReply, ServerError>> {
-    let mut salt = salt.to_vec();
+pub fn finish(io: &mut PacketIo, options: &Options) -> Result<Result<OkReply, ServerError>> {
     loop {
         let packet = io.read()?;
         match packet.first() {
@@ -49,7 +48,7 @@ pub fn finish(io: &mut PacketIo, options: &Options, salt: &[u8]) -> Result<Resul
                 let mut cursor = Cursor::new(&packet);
                 cursor.u8()?;
                 let plugin = String::from_utf8_lossy(cursor.null_terminated()?).into_owned();
-                salt = cursor.remaining().to_vec();
+                let mut salt = cursor.remaining().to_vec();
                 if salt.last() == Some(&0) {
                     salt.pop();
                 }

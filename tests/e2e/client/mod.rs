@@ -152,7 +152,7 @@ impl Client {
             | if options.database.is_some() { CLIENT_CONNECT_WITH_DB } else { 0 }
             | if options.attributes.is_empty() { 0 } else { CLIENT_CONNECT_ATTRS };
         io.write(&auth::handshake_response(options, capabilities, &greeting))?;
-        if let Err(error) = auth::finish(&mut io, options, &greeting.salt)? {
+        if let Err(error) = auth::finish(&mut io, options)? {
             return Ok(Err(error));
         }
         let deprecate_eof = capabilities & greeting.capabilities & CLIENT_DEPRECATE_EOF != 0;
@@ -242,7 +242,7 @@ impl Client {
         self.send(0x11, &body)?;
         let mut options = Options::new(self.io.peer()?, user, password);
         options.database = Some(database.to_owned());
-        Ok(match auth::finish(&mut self.io, &options, &salt)? {
+        Ok(match auth::finish(&mut self.io, &options)? {
             Ok(ok) => Reply::Ok(ok),
             Err(error) => Reply::Err(error),
         })

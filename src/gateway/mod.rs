@@ -12,6 +12,8 @@ mod probe;
 mod router;
 mod server;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use health::{ServingState, TabletStatus};
 pub use probe::ReplicationStatus;

@@ -159,3 +159,144 @@ pub(super) fn ok_summary(ok: &OkPacket<'_>) -> ReplySummary {
         ..ReplySummary::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::connection::Fate;
+    use crate::backend::fake_server::{Answer, FakeServer};
+    use crate::backend::{Flavor, Names, SessionSettings, SessionState};
+    use crate::wire::StatusFlags;
+
+    async fn connect(server: &FakeServer) -> BackendConnection {
+        BackendConnection::connect(&server.options(), Flavor::default()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn small_results_are_read_by_name() {
+        let server = FakeServer::start().await;
+        let rows = vec![vec![Some("1".to_owned()), None], vec![Some("2".to_owned()), Some("b".to_owned())]];
+        server.answer("SELECT", Answer::Rows(&["Id", "Name"], rows));
+        let mut connection = connect(&server).await;
+        let result = connection.query_all("SELECT").await.unwrap();
+        assert_eq!((result.value(0, "ID"), result.value(0, "name")), (Some(&b"1"[..]), None));
+        assert_eq!((result.value(1, "name"), result.value(2, "name")), (Some(&b"b"[..]), None));
+        assert_eq!(result.value(0, "other"), None);
+        connection.ping().await.unwrap();
+        assert!(connection.is_reusable());
+    }
+
+    #[tokio::test]
+    async fn results_that_are_too_large_break_the_connection() {
+        let server = FakeServer::start().await;
+        let row = vec![Some("x".repeat(1 << 20))];
+        server.answer("SELECT", Answer::Rows(&["v"], vec![row; 5]));
+        let mut connection = connect(&server).await;
+        let error = connection.query_all("SELECT").await.unwrap_err();
+        assert_eq!((error.kind(), connection.fate()), (Some(ErrorKind::LimitExceeded), Fate::Kill));
+    }
+
+    #[tokio::test]
+    async fn settings_travel_once_and_are_undone() {
+        let server = FakeServer::start().await;
+        let mut connection = connect(&server).await;
+        let names = Names { charset: "latin1".into(), collation: None };
+        let settings = SessionSettings::new([("sql_mode", "'ANSI'")], Some(names));
+        assert!(connection.sync_settings(&settings));
+        assert!(!connection.sync_settings(&settings));
+        connection.queue(&Command::Query(b"SELECT 1"));
+        connection.flush().await.unwrap();
+        connection.receive_ok().await.unwrap();
+        connection.receive_ok().await.unwrap();
+        assert_eq!(connection.fate(), Fate::Reuse);
+        assert!(connection.sync_settings(SessionSettings::empty()));
+        connection.flush().await.unwrap();
+        connection.receive_ok().await.unwrap();
+        let expected = [
+            "1: SET NAMES latin1, @@session.sql_mode = 'ANSI'",
+            "1: SELECT 1",
+            "1: SET NAMES utf8mb4 COLLATE utf8mb4_general_ci, @@session.sql_mode = DEFAULT",
+        ];
+        assert_eq!(server.log(), expected);
+    }
+
+    #[tokio::test]
+    async fn refused_settings_make_a_reset_necessary() {
+        let server = FakeServer::start().await;
+        server.answer("SET @@session.sql_mode = 'X'", Answer::Error(1231, "no"));
+        let mut connection = connect(&server).await;
+        connection.sync_settings(&SessionSettings::new([("sql_mode", "'X'")], None));
+        connection.flush().await.unwrap();
+        assert_eq!(connection.receive_ok().await.unwrap_err().errno(), 1231);
+        assert_eq!(connection.session_state(), SessionState::SETTINGS);
+        assert_eq!(connection.fate(), Fate::Reset);
+        connection.reset().await.unwrap();
+        assert_eq!((connection.fate(), connection.settings_hash()), (Fate::Reuse, 0));
+        assert_eq!(server.log()[1..], ["1: RESET", "1: SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"]);
+    }
+
+    #[tokio::test]
+    async fn transactions_and_changed_autocommit_make_a_reset_necessary() {
+        let server = FakeServer::start().await;
+        server.answer("BEGIN", Answer::Status(StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANSACTION));
+        server.answer("SET autocommit = 0", Answer::Status(StatusFlags::empty()));
+        let mut connection = connect(&server).await;
+        for sql in ["BEGIN", "SET autocommit = 0"] {
+            connection.execute(sql).await.unwrap();
+            assert_eq!(connection.fate(), Fate::Reset);
+            connection.execute("back").await.unwrap();
+            assert_eq!(connection.fate(), Fate::Reuse);
+        }
+    }
+
+    #[tokio::test]
+    async fn prepared_statements_are_kept_by_text_and_closed_with_the_next_command() {
+        let server = FakeServer::start().await;
+        let mut connection = connect(&server).await;
+        assert!(connection.prepared(b"SELECT ?").is_none());
+        let first = connection.prepare(b"SELECT ?").await.unwrap();
+        assert_eq!(connection.prepared(b"SELECT ?").unwrap(), first);
+        let second = connection.prepare(b"SELECT ?").await.unwrap();
+        assert_eq!((first.statement_id, second.statement_id, connection.prepared_count()), (1, 2, 1));
+        assert_eq!(connection.fate(), Fate::Reuse, "a queued COM_STMT_CLOSE does no harm");
+        connection.execute("next").await.unwrap();
+        let expected = ["1: PREPARE SELECT ?", "1: PREPARE SELECT ?", "1: CLOSE 1", "1: next"];
+        assert_eq!(server.log(), expected);
+        connection.forget_prepared(2);
+        assert!(connection.prepared(b"SELECT ?").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_prepared_statement_is_closed_at_the_limit() {
+        let server = FakeServer::start().await;
+        let mut connection = connect(&server).await;
+        for number in 0..=limits::PREPARED_STATEMENTS_PER_BACKEND_MAX {
+            connection.prepare(format!("SELECT {number}").as_bytes()).await.unwrap();
+        }
+        connection.ping().await.unwrap();
+        assert_eq!(connection.prepared_count(), limits::PREPARED_STATEMENTS_PER_BACKEND_MAX);
+        assert!(server.log().contains(&"1: CLOSE 1".to_owned()));
+        connection.reset().await.unwrap();
+        assert_eq!(connection.prepared_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn awaiting_a_reply_that_nobody_owes_is_our_mistake() {
+        let server = FakeServer::start().await;
+        let mut connection = connect(&server).await;
+        assert_eq!(connection.receive_ok().await.unwrap_err().kind(), Some(ErrorKind::Bug));
+        connection.queue(&Command::Ping);
+        assert_eq!(connection.receive_ok().await.unwrap_err().kind(), Some(ErrorKind::Bug));
+        assert_eq!(connection.fate(), Fate::Close, "a command that was queued and never sent");
+    }
+
+    #[tokio::test]
+    async fn killers_reach_the_right_thread() {
+        let server = FakeServer::start().await;
+        let connection = connect(&server).await;
+        connection.killer().kill_query().await.unwrap();
+        server.answer("KILL 1", Answer::Error(1094, "Unknown thread id: 1"));
+        connection.killer().kill_connection().await.unwrap();
+        assert_eq!(server.log(), ["2: KILL QUERY 1", "3: KILL 1"]);
+    }
+}

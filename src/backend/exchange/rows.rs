@@ -7,9 +7,10 @@ use crate::backend::channel::ChannelError;
 use crate::backend::connection::BackendConnection;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::wire::response::{ERR_HEADER, LOCAL_INFILE_HEADER, OK_HEADER, is_result_terminator};
-use crate::wire::{ColumnDefinition, EofPacket, ErrPacket, Malformed, OkPacket, ReplySummary, StatusFlags};
-use crate::wire::{Reader, response::EOF_HEADER};
+use crate::wire::response::{EOF_HEADER, ERR_HEADER, LOCAL_INFILE_HEADER, OK_HEADER, is_result_terminator};
+use crate::wire::{
+    ColumnDefinition, EofPacket, ErrPacket, Malformed, OkPacket, Reader, ReplySummary, StatusFlags,
+};
 
 /// The reply to a query that was sent, as a stream of rows. `C` is a connection or something that holds one,
 /// such as a [`PooledConnection`](crate::backend::pool::PooledConnection). Dropped before the end, it leaves
@@ -211,3 +212,166 @@ fn decode_end(payload: &[u8]) -> Result<Result<ReplySummary, Error>, Malformed> 
 
 /// Bytes of an EOF packet; OK packets have more.
 const EOF_BYTES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Flavor;
+    use crate::backend::connection::Fate;
+    use crate::backend::fake_server::{connected_pair, result_packets};
+    use crate::error::{ErrorKind, Origin};
+    use crate::wire::Command;
+    use crate::wire::frame::write_packet;
+
+    const FLAVORS: [Flavor; 2] = [
+        Flavor { deprecate_eof: true, found_rows: false },
+        Flavor { deprecate_eof: false, found_rows: false },
+    ];
+
+    /// Columns, rows, and what became of the connection, for a server that sends `reply` in pieces of
+    /// `piece_bytes`.
+    async fn check(
+        flavor: Flavor,
+        reply: Vec<u8>,
+        piece_bytes: usize,
+    ) -> (Result<(Vec<String>, Vec<Vec<u8>>)>, Fate) {
+        let (mut connection, mut peer) = connected_pair(flavor);
+        connection.queue(&Command::Query(b"SELECT"));
+        connection.flush().await.unwrap();
+        let server = tokio::spawn(async move {
+            for piece in reply.chunks(piece_bytes) {
+                peer.send_bytes(piece).await;
+                tokio::task::yield_now().await;
+            }
+            peer
+        });
+        let read = read(&mut connection).await;
+        drop(server.await.unwrap());
+        (read, connection.fate())
+    }
+
+    async fn read(connection: &mut BackendConnection) -> Result<(Vec<String>, Vec<Vec<u8>>)> {
+        let mut stream = RowStream::open(connection, false).await?;
+        let names = stream.columns().iter().map(|column| String::from_utf8(column.name.clone()).unwrap());
+        let names = names.collect();
+        let mut rows = Vec::new();
+        while let Some(row) = stream.next_row().await? {
+            rows.push(row.to_vec());
+        }
+        assert!(stream.is_ended());
+        assert_eq!(stream.next_row().await?, None);
+        assert_eq!(stream.summary().row_count, rows.len() as u64);
+        Ok((names, rows))
+    }
+
+    fn result(flavor: Flavor, rows: &[Vec<Option<String>>]) -> Vec<u8> {
+        let mut reply = Vec::new();
+        result_packets(&mut reply, &mut 1, flavor.deprecate_eof, &["a", "b"], rows);
+        reply
+    }
+
+    fn row(a: &str) -> Vec<Option<String>> {
+        vec![Some(a.to_owned()), None]
+    }
+
+    #[tokio::test]
+    async fn rows_come_whole_however_the_bytes_come() {
+        for flavor in FLAVORS {
+            for piece_bytes in [1, 7, 1 << 20] {
+                let reply = result(flavor, &[row("x"), row("yy")]);
+                let (read, fate) = check(flavor, reply, piece_bytes).await;
+                let expected: Vec<Vec<u8>> = vec![b"\x01x\xFB".to_vec(), b"\x02yy\xFB".to_vec()];
+                assert_eq!((read.unwrap(), fate), ((vec!["a".into(), "b".into()], expected), Fate::Reuse));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_larger_than_buffers_and_packets_are_joined() {
+        for bytes in [30_000, limits::PACKET_PAYLOAD_BYTES_MAX + 10] {
+            let reply = result(FLAVORS[0], &[row(&"x".repeat(bytes)), row("y")]);
+            let (read, fate) = check(FLAVORS[0], reply, 1 << 16).await;
+            let rows = read.unwrap().1;
+            assert_eq!((rows.len(), fate), (2, Fate::Reuse));
+            assert!(rows[0].len() > bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_without_result_gives_no_columns() {
+        let mut reply = Vec::new();
+        write_packet(&mut reply, &mut 1, &[0, 3, 9, 2, 0, 1, 0]);
+        let (read, fate) = check(FLAVORS[0], reply, 5).await;
+        assert_eq!((read.unwrap(), fate), ((vec![], vec![]), Fate::Reuse));
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_server_leave_the_connection_usable() {
+        let error = b"\xFF\x25\x05#70100stopped";
+        let mut at_once = Vec::new();
+        write_packet(&mut at_once, &mut 1, error);
+        let mut behind_rows = result(FLAVORS[0], &[row("x")]);
+        behind_rows.truncate(behind_rows.len() - 11);
+        write_packet(&mut behind_rows, &mut 5, error);
+        for reply in [at_once, behind_rows] {
+            let (read, fate) = check(FLAVORS[0], reply, 1 << 20).await;
+            let error = read.unwrap_err();
+            assert_eq!((error.errno(), error.origin(), fate), (1317, Origin::Backend, Fate::Reuse));
+        }
+    }
+
+    #[tokio::test]
+    async fn hostile_replies_break_the_connection() {
+        let good = result(FLAVORS[0], &[row("x")]);
+        let packet = |payload: &[u8]| {
+            let mut out = Vec::new();
+            write_packet(&mut out, &mut 1, payload);
+            out
+        };
+        let several_results = {
+            let mut reply = good.clone();
+            let status = reply.len() - 4;
+            reply[status] |= 0x08;
+            reply
+        };
+        let empty_row = {
+            let mut reply = good[..good.len() - 11].to_vec();
+            write_packet(&mut reply, &mut 5, b"");
+            reply
+        };
+        let replies = [
+            (several_results, ErrorKind::BackendProtocol),
+            (empty_row, ErrorKind::BackendProtocol),
+            (packet(b"\xFBfile"), ErrorKind::BackendProtocol),
+            (packet(b""), ErrorKind::BackendProtocol),
+            (packet(b"\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), ErrorKind::BackendProtocol),
+            (packet(b"\x02\x02"), ErrorKind::BackendProtocol),
+            (vec![0xFF, 0xFF, 0xFF, 1, 0], ErrorKind::BackendProtocol),
+            (vec![1, 0, 0, 7, 1], ErrorKind::BackendProtocol),
+            (good[..good.len() - 2].to_vec(), ErrorKind::BackendLost),
+        ];
+        for (reply, kind) in replies {
+            let (mut connection, mut peer) = connected_pair(FLAVORS[0]);
+            connection.queue(&Command::Query(b"SELECT"));
+            connection.flush().await.unwrap();
+            peer.send_bytes(&reply).await;
+            drop(peer);
+            let error = read(&mut connection).await.unwrap_err();
+            assert_eq!((error.kind(), connection.fate()), (Some(kind), Fate::Close), "{reply:?}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_given_up_is_killed_and_a_drained_one_reused() {
+        let reply = result(FLAVORS[0], &[row("x"), row("y"), row("z")]);
+        for (bytes_max, ended, fate) in [(1, false, Fate::Kill), (100, true, Fate::Reuse)] {
+            let (mut connection, mut peer) = connected_pair(FLAVORS[0]);
+            connection.queue(&Command::Query(b"SELECT"));
+            connection.flush().await.unwrap();
+            peer.send_bytes(&reply).await;
+            let mut stream = RowStream::open(&mut connection, false).await.unwrap();
+            assert_eq!(stream.drain(bytes_max).await.unwrap(), ended);
+            assert_eq!(connection.fate(), fate);
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod guard;
 mod idle;
 mod permits;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -252,7 +254,7 @@ impl Shared {
 
     fn timeout_error(&self, what: std::fmt::Arguments<'_>) -> Error {
         let text = format!(
-            "all {} connections to {} are in use and {what} (limit: backend.pool_connections)",
+            "all {} connections to {} are in use and {what} (limit: backend.pool_connections_max)",
             self.permits.limit(),
             self.connect.label
         );

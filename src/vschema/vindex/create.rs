@@ -50,7 +50,7 @@ pub(super) fn create(
         "binary" => Box::new(Binary),
         "binary_md5" => Box::new(BinaryMd5),
         "cfc" => Box::new(Cfc::create(name, &params)?),
-        "hash" => Box::new(Hash::new()),
+        "hash" => Box::new(Hash),
         "multicol" => Box::new(Multicol::create(name, &mut params, read_file)?),
         "null" => Box::new(Null),
         "numeric" => Box::new(Numeric),

@@ -8,7 +8,6 @@ use crate::value::ValueRef;
 
 #[derive(Debug)]
 pub(super) struct RegionExperimental {
-    hash: Hash,
     bytes: RegionBytes,
 }
 
@@ -41,7 +40,7 @@ impl RegionBytes {
 
 impl RegionExperimental {
     pub(super) fn create(params: &Params<'_>) -> Result<Self, String> {
-        Ok(Self { hash: Hash::new(), bytes: RegionBytes::create(params)? })
+        Ok(Self { bytes: RegionBytes::create(params)? })
     }
 }
 
@@ -71,7 +70,7 @@ impl Vindex for RegionExperimental {
         let Ok(id) = id.to_uint64() else {
             return Ok(Mapping::None);
         };
-        place.extend_from_slice(self.hash.encrypt(id).as_bytes());
+        place.extend_from_slice(Hash::keyspace_id(id).as_bytes());
         Ok(Mapping::KeyspaceId(place))
     }
 }

@@ -11,7 +11,6 @@ use crate::value::ValueRef;
 
 #[derive(Debug)]
 pub(super) struct RegionJson {
-    hash: Hash,
     regions: HashMap<Vec<u8>, u64>,
     bytes: RegionBytes,
 }
@@ -23,7 +22,7 @@ impl RegionJson {
         let regions: HashMap<String, u64> =
             serde_json::from_str(&text).map_err(|error| format!("region_map {path}: {error}"))?;
         let regions = regions.into_iter().map(|(name, region)| (name.into_bytes(), region)).collect();
-        Ok(Self { hash: Hash::new(), regions, bytes: RegionBytes::create(params)? })
+        Ok(Self { regions, bytes: RegionBytes::create(params)? })
     }
 }
 
@@ -46,7 +45,7 @@ impl Vindex for RegionJson {
             return Ok(Mapping::None);
         };
         let mut place = self.bytes.prefix(region);
-        place.extend_from_slice(self.hash.encrypt(id).as_bytes());
+        place.extend_from_slice(Hash::keyspace_id(id).as_bytes());
         Ok(Mapping::KeyspaceId(place))
     }
 }

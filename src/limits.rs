@@ -132,6 +132,12 @@ pub const SQL_ARGS_MAX: usize = 4_096;
 /// Literals in all `IN (…)` lists of one statement; lists beyond it are lexed value by value.
 pub const SQL_LIST_ITEMS_MAX: usize = 262_144;
 
+/// Operators of one statement that is parsed, chains of `AND` and `OR` counted once: chains nest in an AST.
+pub const SQL_OPERATORS_MAX: usize = 2_000;
+
+/// Tokens of one statement that is parsed; longer ones are bulk inserts, whose rows are located without an AST.
+pub const SQL_TOKENS_MAX: usize = 100_000;
+
 /// Open parentheses that the lexer follows (MySQL's own parser stops near 3,000).
 pub const SQL_PARENTHESES_MAX: usize = 4_096;
 

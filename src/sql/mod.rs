@@ -5,6 +5,7 @@ mod classify;
 mod error;
 mod keyword;
 mod program;
+mod reserved;
 
 pub mod ast;
 pub mod directive;

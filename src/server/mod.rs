@@ -33,7 +33,7 @@ pub use registry::{ClientEntry, ConnectionId, Interrupt, Kill, Registry};
 pub use users::{UserStore, Users};
 pub use worker::Workers;
 
-use crate::config::AuthPlugin;
+use crate::config::{AuthPlugin, Config};
 use crate::limits;
 use crate::metrics::Metrics;
 use auth::Authenticator;
@@ -70,6 +70,31 @@ pub struct Options {
     pub command_bytes_max: usize,
     /// Grace for running statements and transactions when the server stops.
     pub grace_period: Duration,
+}
+
+impl Options {
+    /// As an operator configured it. Without a certificate of their own, servers make one.
+    ///
+    /// # Errors
+    /// Names the TLS file that is wrong.
+    pub fn from_config(config: &Config) -> Result<Self, String> {
+        let mysql = &config.mysql;
+        let tls = match &mysql.tls {
+            Some(files) => tls::from_files(&files.cert, &files.key)?,
+            None => tls::self_signed()?,
+        };
+        Ok(Self {
+            listen: mysql.listen.clone(),
+            socket: mysql.socket.clone(),
+            version: mysql.version.clone(),
+            tls: Some(tls),
+            tls_required: mysql.tls_required,
+            auth_plugin: mysql.auth_plugin,
+            connections_max: mysql.connections_max,
+            grace_period: config.grace_period,
+            ..Self::default()
+        })
+    }
 }
 
 impl Default for Options {

@@ -4,6 +4,7 @@ mod commands;
 mod drain;
 mod hostile;
 mod login;
+mod memory;
 mod peer;
 mod stock_client;
 

@@ -63,9 +63,11 @@ fn run(target: &fuzzing::Target, input: &[u8], what: &str) {
 fn inputs(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
     let entries = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable directory").path()).collect();
     files.sort();
-    files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    let read =
+        |path: &PathBuf| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    files.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 
 /// A small generator of numbers (splitmix64), so that the mutations are the same on every machine.
@@ -81,11 +83,15 @@ impl Random {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        usize::try_from(self.next() % end.max(1) as u64).expect("less than a usize")
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
     }
 
     fn bytes(&mut self, count_max: usize) -> Vec<u8> {
-        (0..self.below(count_max)).map(|_| self.next() as u8).collect()
+        (0..self.below(count_max)).map(|_| self.byte()).collect()
     }
 
     fn mutate(&mut self, input: &mut Vec<u8>) {
@@ -93,7 +99,7 @@ impl Random {
         let at = self.below(input.len() + 1);
         match self.below(6) {
             0 => input.truncate(at),
-            1 => input.insert(at, self.next() as u8),
+            1 => input.insert(at, self.byte()),
             2 if at < input.len() => {
                 input.remove(at);
             }

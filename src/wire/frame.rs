@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn check(payload_bytes: usize, packets: u8) {
-        let payload: Vec<u8> = (0..payload_bytes).map(|i| (i % 251) as u8).collect();
+        let payload: Vec<u8> = (0..=250).cycle().take(payload_bytes).collect();
         let mut out = b"before".to_vec();
         let mut sequence = 254;
         write_packet(&mut out, &mut sequence, &payload);

@@ -127,7 +127,7 @@ fn decode_all(parameters: &Parameters<'_>, long_data: &LongData) -> Result<Vec<V
 
 /// Column definitions, a text row and a binary row; see [`row_parts`].
 pub fn row(data: &[u8]) {
-    let Ok((columns, text, binary)) = row_parts(data) else { return };
+    let Ok(RowParts { columns, text, binary }) = row_parts(data) else { return };
     let mut out = vec![];
     if text_row_to_binary(&columns, text, &mut out).is_ok() {
         decode_binary_row(&columns, &out).expect("what was just encoded");
@@ -135,9 +135,19 @@ pub fn row(data: &[u8]) {
     let _ = decode_binary_row(&columns, binary);
 }
 
+/// One row in both protocols.
+pub struct RowParts<'a> {
+    /// Its columns.
+    pub columns: Vec<ColumnDefinition>,
+    /// The row in the text protocol.
+    pub text: &'a [u8],
+    /// The row in the binary protocol.
+    pub binary: &'a [u8],
+}
+
 /// Takes the input of [`row`] apart: the number of columns in one byte, their definitions with lengths of two bytes,
 /// the text row with a length of four bytes, and the binary row.
-pub fn row_parts(data: &[u8]) -> Result<(Vec<ColumnDefinition>, &[u8], &[u8]), Malformed> {
+pub fn row_parts(data: &[u8]) -> Result<RowParts<'_>, Malformed> {
     let mut reader = Reader::new(data, "fuzz input");
     let mut columns = vec![];
     for _ in 0..reader.u8()? {
@@ -145,7 +155,7 @@ pub fn row_parts(data: &[u8]) -> Result<(Vec<ColumnDefinition>, &[u8], &[u8]), M
         columns.push(ColumnDefinition::decode(reader.bytes(bytes.into())?)?);
     }
     let text_bytes = usize::try_from(reader.u32()?).map_err(|_| reader.malformed())?;
-    Ok((columns, reader.bytes(text_bytes)?, reader.rest()))
+    Ok(RowParts { columns, text: reader.bytes(text_bytes)?, binary: reader.rest() })
 }
 
 /// A server's reply, after one byte of options (kind, CLIENT_DEPRECATE_EOF, binary rows).

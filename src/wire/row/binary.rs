@@ -231,6 +231,7 @@ fn parse<T: std::str::FromStr>(text: &[u8]) -> Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::fuzzing::{RowParts, row_parts};
     use crate::wire::row::put_text_field;
     use proptest::prelude::*;
 
@@ -247,7 +248,7 @@ mod tests {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let data = std::fs::read(&path).unwrap();
-            let (columns, text, binary) = crate::wire::fuzzing::row_parts(&data).unwrap();
+            let RowParts { columns, text, binary } = row_parts(&data).unwrap();
             let mut out = vec![];
             text_row_to_binary(&columns, text, &mut out).unwrap();
             assert_eq!(out, binary, "{}", path.display());

@@ -197,7 +197,7 @@ mod tests {
     fn check(kind: TemporalKind, text: &str, decimals: u8, binary: &[u8]) {
         let mut out = vec![];
         put_binary(&mut out, kind, text.as_bytes()).unwrap();
-        assert_eq!(out, [&[binary.len() as u8], binary].concat(), "{text}");
+        assert_eq!(out, [&[u8::try_from(binary.len()).unwrap()], binary].concat(), "{text}");
         let mut reader = Reader::new(binary, "test");
         let mut back = vec![];
         write_text(&mut back, kind, &mut reader, decimals).unwrap();

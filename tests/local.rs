@@ -116,6 +116,37 @@ fn data_survives_a_crash_of_one_server_and_a_restart_of_all() {
 }
 
 #[test]
+fn a_restart_follows_a_failover_and_avoids_a_port_that_was_taken() {
+    for installation in installations() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = start(&installation, dir.path());
+        let (topology, port) = (cluster.topology_path(), cluster.tablet(PRIMARY).unwrap().port());
+        cluster
+            .tablet(PRIMARY)
+            .unwrap()
+            .client()
+            .run(Some("vt_pair"), "INSERT INTO t VALUES (1, 'x')")
+            .unwrap();
+        cluster.wait_for_replicas().unwrap();
+        cluster.stop();
+
+        let text = std::fs::read_to_string(&topology).unwrap();
+        let text = text.replace("PRIMARY", "X").replace("REPLICA", "PRIMARY").replace('X', "REPLICA");
+        std::fs::write(&topology, text).unwrap();
+        let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let cluster = start(&installation, dir.path());
+        assert_ne!(cluster.tablet(PRIMARY).unwrap().port(), port);
+        let promoted = cluster.primary("pair", "-").unwrap();
+        assert_eq!(promoted.alias(), REPLICA);
+        promoted.client().run(Some("vt_pair"), "INSERT INTO t VALUES (2, 'y')").unwrap();
+        cluster.wait_for_replicas().unwrap();
+        let demoted = cluster.tablet(PRIMARY).unwrap().client();
+        assert_eq!(demoted.run(Some("vt_pair"), "SELECT COUNT(*) FROM t").unwrap(), "2\n");
+        assert_eq!(demoted.run(None, "SELECT @@read_only").unwrap(), "1\n");
+    }
+}
+
+#[test]
 fn a_frozen_server_keeps_its_connections_and_goes_on_after_the_thaw() {
     for installation in installations() {
         let dir = tempfile::tempdir().unwrap();

@@ -78,7 +78,7 @@ impl Cluster {
         }
         let is_new = old.is_none();
         if let Some(state) = &old {
-            check_same(dir, state, spec, installation)?;
+            check_same(dir, state, spec, installation.engine)?;
         }
         progress.begin(spec.tablets().count() + 1);
         let prepared = if is_new { Some(Prepared::get(installation, dir, &note)?) } else { None };
@@ -562,13 +562,8 @@ fn new_state(installation: &Installation, prepared: &Prepared) -> ClusterState {
 }
 
 /// A directory that was made for something else is refused.
-fn check_same(
-    dir: &Path,
-    state: &ClusterState,
-    spec: &ClusterSpec,
-    installation: &Installation,
-) -> Result<()> {
-    let engine = installation.engine.as_str();
+fn check_same(dir: &Path, state: &ClusterState, spec: &ClusterSpec, engine: Engine) -> Result<()> {
+    let engine = engine.as_str();
     if state.engine != engine {
         let reason = format!(
             "holds a cluster of {}, not of {engine}: use `--engine {}`, another directory, or --fresh to throw it away",
@@ -628,4 +623,66 @@ fn in_parallel<T: Sync>(items: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> R
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .fold(Ok(()), Result::and)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::KeyspaceSpec;
+
+    fn state(engine: &str, aliases: &[&str]) -> ClusterState {
+        ClusterState {
+            engine: engine.to_owned(),
+            version: "1.0".to_owned(),
+            is_complete: true,
+            credentials: Credentials {
+                app_password: String::new(),
+                repl_password: String::new(),
+                dba_password: String::new(),
+            },
+            socket_dir: None,
+            ports: aliases.iter().map(|alias| ((*alias).to_owned(), 1)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_directory_of_another_cluster_is_refused_with_the_remedy() {
+        let spec = ClusterSpec::new(vec![KeyspaceSpec::unsharded("commerce", &[1])]);
+        let check = |state: ClusterState, remedy: Option<&str>| {
+            let found =
+                check_same(Path::new("/data"), &state, &spec, Engine::MySql).err().map(|e| e.to_string());
+            match remedy {
+                Some(remedy) => {
+                    assert!(found.as_ref().is_some_and(|text| text.contains(remedy)), "{found:?}")
+                }
+                None => assert_eq!(found, None),
+            }
+        };
+        check(state("mysql", &["zone1-0000000001"]), None);
+        check(state("mariadb", &["zone1-0000000001"]), Some("--engine mariadb"));
+        check(state("mysql", &["zone1-0000000002"]), Some("--fresh"));
+        check(state("mysql", &["zone1-0000000001", "zone1-0000000002"]), Some("--fresh"));
+    }
+
+    #[test]
+    fn sockets_of_long_directories_go_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, is_outside) = short_dir(dir.path(), 15).unwrap();
+        assert!(!is_outside && inside.starts_with(dir.path()));
+        let long = dir.path().join("d".repeat(90));
+        let (outside, is_outside) = short_dir(&long, 15).unwrap();
+        assert!(is_outside && outside.as_os_str().len() + 16 <= SOCKET_PATH_BYTES_MAX, "{outside:?}");
+        fs::remove_dir(outside).unwrap();
+    }
+
+    #[test]
+    fn the_first_error_wins_and_all_are_waited_for() {
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let result = in_parallel(&[1, 2, 3], |number| {
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if *number == 1 { Ok(()) } else { Err(Error::directory(Path::new("x"), number.to_string())) }
+        });
+        assert_eq!(result.unwrap_err().to_string(), "x: 2");
+        assert_eq!(done.into_inner(), 3);
+    }
 }

@@ -8,7 +8,8 @@ use super::{Error, Result};
 /// Wait for a replica to reach its primary's position when a cluster starts.
 const CATCH_UP_SECONDS: u32 = 60;
 
-/// Points a replica at its primary on this machine and starts it.
+/// Points a replica at its primary on this machine and starts it. It may have been a primary itself until now: on
+/// MariaDB its own writes are then not yet part of the position that it replicates from.
 pub(super) fn follow(
     engine: Engine,
     replica: &SqlClient,
@@ -18,7 +19,7 @@ pub(super) fn follow(
     let (user, password) = (Credentials::REPL_USER, &credentials.repl_password);
     let sql = match engine {
         Engine::MariaDb => format!(
-            "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = '{user}', \
+            "STOP SLAVE; SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = '{user}', \
              MASTER_PASSWORD = '{password}', MASTER_CONNECT_RETRY = 1, MASTER_USE_GTID = slave_pos; START SLAVE;"
         ),
         // The primary hands out its RSA key, with which the password is sent where there is no TLS.

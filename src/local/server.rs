@@ -170,9 +170,11 @@ impl Server {
         if self.installation.engine == Engine::MySql {
             line.push(format!("--super-read-only={}", on_off(is_read_only)));
         }
-        if self.spec.durability == Durability::Relaxed {
-            line.extend(RELAXED_OPTIONS.iter().map(|&option| option.to_owned()));
-        }
+        let durability = match self.spec.durability {
+            Durability::Durable => DURABLE_OPTIONS,
+            Durability::Relaxed => RELAXED_OPTIONS,
+        };
+        line.extend(durability.iter().map(|&option| option.to_owned()));
         line.extend(self.spec.options.iter().cloned());
         line
     }
@@ -211,6 +213,9 @@ const MYSQL_OPTIONS: &[&str] = &[
     "--mysqlx=OFF",
     "--log-error-verbosity=2",
 ];
+
+/// MySQL's defaults; MariaDB's leaves the binary log to the kernel, and a replica could then get ahead of its primary.
+const DURABLE_OPTIONS: &[&str] = &["--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1"];
 
 /// A crash of the machine may lose data, but a crash of the server loses nothing: every commit reaches the
 /// kernel, and the double-write buffer stays, because a killed process can leave half a page behind.

@@ -12,6 +12,7 @@ mod demo;
 mod environment;
 mod generated;
 mod hostile;
+mod memory;
 mod outage;
 mod params;
 mod protocol;
@@ -232,6 +233,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("generated", generated::CASES),
         ("shared_cases", shared_cases::CASES),
         ("protocol", protocol::CASES),
+        ("memory", memory::CASES),
         ("hostile", hostile::CASES),
         ("outage", outage::CASES),
     ]

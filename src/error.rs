@@ -31,6 +31,9 @@ pub enum Retry {
     Never,
 }
 
+/// ER_LOCK_DEADLOCK: the server has rolled the transaction back.
+pub const ERRNO_DEADLOCK: u16 = 1213;
+
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $errno:literal $state:literal $vt:expr, $origin:ident;)*) => {
         /// The router's own errors, one per MySQL error that they present themselves as.
@@ -150,6 +153,22 @@ error_kinds! {
     NoShard = 1105 b"HY000" Some("VT05007: "), Client;
     /// The VSchema of a keyspace is invalid.
     InvalidVSchema = 1105 b"HY000" Some("VT05008: "), Router;
+    /// A packet without a statement.
+    EmptyQuery = 1065 b"42000" None, Client;
+    /// A session of another user.
+    KillDenied = 1095 b"HY000" None, Client;
+    /// A statement that cannot be prepared.
+    NotPreparable = 1295 b"HY000" None, Client;
+    /// NULL where no NULL may be.
+    NullColumn = 1048 b"23000" None, Client;
+    /// A row where one value is expected.
+    OperandColumns = 1241 b"21000" None, Client;
+    /// Several rows where one is expected.
+    SubqueryRows = 1242 b"21000" None, Client;
+    /// Not possible while a transaction is in progress.
+    TransactionCharacteristics = 1568 b"25001" None, Client;
+    /// A connection id that does not exist.
+    UnknownThread = 1094 b"HY000" None, Client;
     /// Plain text errors that fit no other kind.
     Other = 1105 b"HY000" None, Router;
 }

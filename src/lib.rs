@@ -37,4 +37,5 @@ pub mod session;
 pub mod admin;
 pub mod cli;
 pub mod local;
+pub mod router;
 pub mod server;

@@ -57,6 +57,15 @@ pub const TRANSPORT_BUFFER_BYTES: usize = 16 << 10;
 /// Transport buffers that one worker thread keeps for reuse.
 pub const TRANSPORT_BUFFERS_KEPT_MAX: usize = 256;
 
+/// Rows of one INSERT that is split over shards: each needs bookkeeping until its place is known.
+pub const INSERT_ROWS_MAX: usize = 1_000_000;
+
+/// User variables (`@x`) of one session.
+pub const USER_VARIABLES_PER_SESSION_MAX: usize = 4_096;
+
+/// Lexer results that one worker thread keeps for reuse.
+pub const LEXERS_KEPT_MAX: usize = 64;
+
 /// Rows that an operator may hold in memory for one statement (Vitess's `max-memory-rows`).
 pub const OPERATOR_ROWS_MAX: usize = 300_000;
 

@@ -1,1 +1,193 @@
-//! Statement dispatch: joins plan, engine and session.
+//! Statement dispatch: the only room that joins plan, engine and session.
+//!
+//! A command of a client comes in as [`crate::server::Handler::command`]; its statements go through [`query`] or
+//! [`prepared`] to one handler per kind. Queries and changes of rows are planned (`planned`) and run at one shard
+//! (`exchange`, packets pass through) or at several (`scatter`, through the engine).
+
+mod arguments;
+mod describe;
+mod exchange;
+mod insert;
+mod interrupt;
+mod job;
+mod kill;
+mod outcome;
+mod pass;
+mod place;
+mod plan_cache;
+mod planned;
+mod prepared;
+mod query;
+mod resolve;
+mod scatter;
+mod scratch;
+mod sequence;
+mod session_query;
+mod set;
+mod show;
+mod table;
+mod target;
+mod template;
+mod transaction;
+mod write;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::backend::Names;
+use crate::error::Result;
+use crate::gateway::Gateway;
+use crate::server::{ClientInfo, ClientStream, Flow, Handler, Registry};
+use crate::session::settings::Settings;
+use crate::session::target::SessionTarget;
+use crate::session::{Identity, Session};
+use crate::topology::{Snapshot, TabletType, TabletTypeNames};
+use crate::wire::charset::{Charset, collation_name};
+use crate::wire::{Command, StatusFlags};
+
+use plan_cache::PlanCache;
+use sequence::Sequences;
+
+/// What the executor is told once.
+#[derive(Clone, Debug)]
+pub struct ExecutorOptions {
+    /// `@@version`, as in the greeting.
+    pub version: Arc<str>,
+    /// Tablet type of sessions that name none.
+    pub default_tablet_type: TabletType,
+    /// Words and columns of `show vitess_tablets`.
+    pub tablet_type_names: TabletTypeNames,
+    /// Seed of statement fingerprints: random, so that nobody can prepare colliding texts.
+    pub fingerprint_seed: u64,
+}
+
+/// Runs the statements of all clients.
+pub struct Executor {
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    gateway: Arc<Gateway>,
+    registry: Arc<Registry>,
+    options: ExecutorOptions,
+    plans: PlanCache,
+    sequences: Sequences,
+}
+
+impl Executor {
+    /// An executor over the cluster that `snapshots` describes and `gateway` reaches.
+    pub fn new(
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        gateway: Arc<Gateway>,
+        registry: Arc<Registry>,
+        options: ExecutorOptions,
+    ) -> Self {
+        Self {
+            snapshots,
+            gateway,
+            registry,
+            options,
+            plans: PlanCache::new(),
+            sequences: Sequences::default(),
+        }
+    }
+
+    /// Plans held, and lookups that found one and that did not.
+    pub fn plan_cache_numbers(&self) -> (usize, u64, u64) {
+        let (hits, misses) = self.plans.hits_and_misses();
+        (self.plans.len(), hits, misses)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load_full()
+    }
+
+    fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn options(&self) -> &ExecutorOptions {
+        &self.options
+    }
+
+    fn new_session(&self, client: &ClientInfo) -> Result<Session> {
+        let identity = Identity {
+            connection_id: client.entry.id().0,
+            user: client.user.clone(),
+            host: client.entry.host().into(),
+        };
+        let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed);
+        let mut session = Session::new(identity, settings);
+        session.target.tablet_type = self.options.default_tablet_type;
+        if let Some(database) = client.database.as_deref().filter(|database| !database.is_empty()) {
+            session.target = SessionTarget::parse(database, &self.snapshot(), &session.target, false)?;
+            client.entry.set_database(session.target.text.clone());
+        }
+        Ok(session)
+    }
+}
+
+impl Handler for Executor {
+    type Session = Session;
+
+    async fn open(&self, client: &ClientInfo) -> Result<Session> {
+        self.new_session(client)
+    }
+
+    async fn command(
+        &self,
+        session: &mut Session,
+        command: Command<'_>,
+        client: &mut ClientStream,
+    ) -> Result<Flow> {
+        match command {
+            Command::Query(text) => self.query(session, text, client).await?,
+            Command::StmtExecute(execute) => self.execute(session, execute, client).await?,
+            Command::InitDb(name) => {
+                self.init_db(session, &String::from_utf8_lossy(name), client)?;
+            }
+            Command::StmtPrepare(text) => Box::pin(self.prepare(session, text, client)).await?,
+            Command::StmtSendLongData { statement_id, parameter, data } => {
+                session
+                    .prepared
+                    .get_mut(statement_id, "mysqld_stmt_send_long_data")?
+                    .long_data
+                    .append(parameter, data)?;
+            }
+            Command::StmtClose(id) => session.prepared.remove(id),
+            Command::StmtReset(id) => self.reset_statement(session, id, client)?,
+            Command::FieldList { table, wildcard } => {
+                Box::pin(self.field_list(session, table, wildcard, client)).await?;
+            }
+            other => return Err(crate::error::Error::bug(format!("{other:?} is the server's to answer"))),
+        }
+        Ok(Flow::Continue)
+    }
+
+    async fn reset(&self, session: &mut Session, client: Option<&ClientInfo>) -> Result<()> {
+        self.rollback(session).await;
+        session.transaction.shards.clear();
+        match client {
+            Some(client) => *session = self.new_session(client)?,
+            None => session.reset(),
+        }
+        Ok(())
+    }
+
+    fn status(&self, session: &Session) -> StatusFlags {
+        session.status()
+    }
+
+    async fn close(&self, mut session: Session) {
+        self.rollback(&mut session).await;
+    }
+}
+
+/// The character set that a client's handshake asked for; `None` is the one that backend connections begin with.
+fn handshake_names(collation: u16) -> Option<Names> {
+    let charset = Charset::of_collation(collation)?;
+    let name = collation_name(collation)?;
+    Some(Names { charset: charset.name.into(), collation: Some(name.as_ref().into()) })
+}

@@ -102,6 +102,11 @@ impl ClientEntry {
         }
     }
 
+    /// Who logged in; empty before that.
+    pub fn user(&self) -> Arc<str> {
+        self.details().user.clone()
+    }
+
     /// Notes who logged in.
     pub fn set_user(&self, user: Arc<str>) {
         self.details().user = user;

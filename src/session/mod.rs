@@ -1,1 +1,130 @@
-//! One client's state: target, variables, settings, prepared statements, warnings, transaction.
+//! One client's state: target, variables, settings, prepared statements, diagnostics, transaction.
+//!
+//! A session holds no backend connection between statements unless it must: see [`transaction`]. What is here
+//! is what a server would keep per connection (<https://dev.mysql.com/doc/refman/9.0/en/session-tables.html>
+//! in spirit); how statements use it is [`crate::executor`]'s business.
+
+pub mod diagnostics;
+pub mod prepared;
+pub mod settings;
+pub mod target;
+pub mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::USER_VARIABLES_PER_SESSION_MAX;
+use crate::value::Value;
+use crate::wire::StatusFlags;
+
+use diagnostics::Diagnostics;
+use prepared::PreparedStatements;
+use settings::Settings;
+use target::SessionTarget;
+use transaction::Transaction;
+
+/// Who is connected and how; fixed until COM_CHANGE_USER.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What `CONNECTION_ID()` answers.
+    pub connection_id: u32,
+    /// The name the client logged in with.
+    pub user: Arc<str>,
+    /// Where the client is.
+    pub host: Arc<str>,
+}
+
+/// The state of one client.
+#[derive(Debug)]
+pub struct Session {
+    pub identity: Identity,
+    pub target: SessionTarget,
+    pub settings: Settings,
+    pub transaction: Transaction,
+    pub prepared: PreparedStatements,
+    pub diagnostics: Diagnostics,
+    /// `LAST_INSERT_ID()`.
+    pub last_insert_id: u64,
+    /// `FOUND_ROWS()`.
+    pub found_rows: u64,
+    /// `ROW_COUNT()`.
+    pub row_count: i64,
+    /// `@name`, by lower-case name.
+    pub user_variables: HashMap<Box<str>, Value>,
+}
+
+impl Session {
+    /// The state of a client that has just logged in.
+    pub fn new(identity: Identity, settings: Settings) -> Self {
+        Self {
+            identity,
+            target: SessionTarget::default(),
+            settings,
+            transaction: Transaction::default(),
+            prepared: PreparedStatements::default(),
+            diagnostics: Diagnostics::default(),
+            last_insert_id: 0,
+            found_rows: 0,
+            row_count: 0,
+            user_variables: HashMap::new(),
+        }
+    }
+
+    /// The status flags that every reply to this client carries.
+    pub fn status(&self) -> StatusFlags {
+        let mut status = StatusFlags::empty();
+        status.set(StatusFlags::AUTOCOMMIT, self.settings.autocommit);
+        status.set(StatusFlags::IN_TRANSACTION, self.transaction.is_active());
+        status
+    }
+
+    /// Forgets everything but identity and target, as COM_RESET_CONNECTION demands. The transaction must have
+    /// been rolled back before.
+    pub fn reset(&mut self) {
+        self.settings = self.settings.initial();
+        self.prepared.clear();
+        self.diagnostics.clear();
+        self.last_insert_id = 0;
+        self.found_rows = 0;
+        self.row_count = 0;
+        self.user_variables.clear();
+    }
+}
+
+impl Session {
+    /// The keyspace of unqualified names.
+    pub fn keyspace(&self) -> Option<&str> {
+        self.target.keyspace.as_deref()
+    }
+}
+
+/// User variables of one session: a client cannot fill the router's memory with them.
+impl Session {
+    /// Assigns `@name`.
+    pub fn set_user_variable(&mut self, name: &str, value: Value) -> Result<()> {
+        let is_new = !self.user_variables.contains_key(name);
+        if is_new && self.user_variables.len() >= USER_VARIABLES_PER_SESSION_MAX {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("a session may have at most {USER_VARIABLES_PER_SESSION_MAX} user variables"),
+            ));
+        }
+        self.user_variables.insert(name.into(), value);
+        Ok(())
+    }
+
+    /// The value of a system variable that the router holds instead of the servers, as SQL text; `name` is lower case
+    /// and may begin with `session.` or `local.`.
+    pub fn router_variable(&self, name: &str) -> Option<String> {
+        let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
+        match name {
+            "autocommit" => Some(u8::from(self.settings.autocommit).to_string()),
+            "error_count" => Some(self.diagnostics.error_count().to_string()),
+            "identity" | "last_insert_id" => Some(self.last_insert_id.to_string()),
+            "pseudo_thread_id" => Some(self.identity.connection_id.to_string()),
+            "warning_count" => Some(self.diagnostics.warning_count().to_string()),
+            _ => None,
+        }
+    }
+}

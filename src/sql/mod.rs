@@ -20,6 +20,7 @@ pub mod parse;
 pub mod render;
 pub mod splice;
 pub mod split;
+pub mod statement;
 pub mod template;
 pub mod token;
 

@@ -16,6 +16,8 @@ bitflags::bitflags! {
         const HIGH_NOT_PRECEDENCE = 8;
         /// Blanks are allowed between a function's name and its parenthesis.
         const IGNORE_SPACE = 16;
+        /// 0 in an AUTO_INCREMENT column is a value like any other.
+        const NO_AUTO_VALUE_ON_ZERO = 32;
     }
 }
 
@@ -37,6 +39,7 @@ impl SqlMode {
             () if is("PIPES_AS_CONCAT") => Self::PIPES_AS_CONCAT,
             () if is("HIGH_NOT_PRECEDENCE") => Self::HIGH_NOT_PRECEDENCE,
             () if is("IGNORE_SPACE") => Self::IGNORE_SPACE,
+            () if is("NO_AUTO_VALUE_ON_ZERO") => Self::NO_AUTO_VALUE_ON_ZERO,
             () => Self::empty(),
         }
     }

@@ -27,6 +27,14 @@ pub fn splice(text: &[u8], within: Span, edits: &[Edit<'_>], out: &mut Vec<u8>) 
     out.extend_from_slice(Span { start: from, end: within.end }.of(text));
 }
 
+/// The whole of `text` with spans replaced, which must be in the order of the text.
+pub fn splice_all(text: &[u8], edits: &[(Span, &[u8])]) -> Vec<u8> {
+    let edits: Vec<Edit<'_>> = edits.iter().map(|(span, text)| Edit { span: *span, text }).collect();
+    let mut out = Vec::with_capacity(text.len() + 64);
+    splice(text, Span::new(0, text.len()), &edits, &mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

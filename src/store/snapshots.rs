@@ -12,7 +12,7 @@ use crate::vschema::VSchema;
 /// Holds the current snapshot. Reading it takes no lock.
 #[derive(Debug)]
 pub struct Snapshots {
-    current: ArcSwap<Snapshot>,
+    current: Arc<ArcSwap<Snapshot>>,
     error: ArcSwapOption<StoreError>,
     version: watch::Sender<u64>,
 }
@@ -21,12 +21,17 @@ impl Snapshots {
     /// Begins with this snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
         let (version, _) = watch::channel(snapshot.version);
-        Self { current: ArcSwap::from_pointee(snapshot), error: ArcSwapOption::empty(), version }
+        Self { current: Arc::new(ArcSwap::from_pointee(snapshot)), error: ArcSwapOption::empty(), version }
     }
 
     /// The current snapshot. A statement takes it once and keeps it to its end.
     pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// The place where the current snapshot always is, for those who follow it.
+    pub fn shared(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.current.clone()
     }
 
     /// The current snapshot without counting a reference, for short looks.

@@ -4,7 +4,7 @@
 //! as its result. It accepts somewhat more than a server does (the server still checks the text), and it keeps
 //! operators, parentheses and names as they were written.
 
-use super::ast::Statement;
+use super::ast::{Expr, SelectItem, SetExpr, Statement};
 use super::error::syntax_error;
 use super::kind::StatementKind;
 use super::lex::Lexed;
@@ -92,6 +92,26 @@ pub fn parse_with_sources(text: &[u8], lexed: &Lexed, options: &LexOptions) -> R
     let mut select_lists = cursor.into_select_lists();
     select_lists.sort_unstable_by_key(|list| list.select_offset);
     Ok(Parsed { statement, select_lists })
+}
+
+/// Parses a lone expression, such as the condition of a `SHOW … WHERE`. Its literals stay in the AST.
+pub fn parse_expression(text: &[u8], options: &LexOptions) -> Result<Expr, Error> {
+    // In a select list literals are no arguments.
+    const SELECT: &[u8] = b"SELECT ";
+    let query = [SELECT, text].concat();
+    let mut lexed = Lexed::new();
+    super::lex(&query, 0, options, &mut lexed).map_err(|_| syntax_error(text, 0))?;
+    let statement = parse(&query, &lexed, options).map_err(|failure| {
+        syntax_error(text, (failure.offset as usize).saturating_sub(SELECT.len()))
+    })?;
+    let Statement::Query(query) = statement else { return Err(syntax_error(text, 0)) };
+    match *query.body {
+        SetExpr::Select(select) => match select.projection.into_iter().next() {
+            Some(SelectItem::UnnamedExpr(expr)) if select.from.is_empty() => Ok(expr),
+            _ => Err(syntax_error(text, 0)),
+        },
+        _ => Err(syntax_error(text, 0)),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,94 @@
+//! `VEXPLAIN` and COM_FIELD_LIST: questions about plans and tables.
+
+use super::Executor;
+use super::job::Job;
+use super::job::flavor_of;
+use super::place;
+use super::table::Table;
+use crate::backend::SessionSettings;
+use crate::error::{Error, Result};
+use crate::server::ClientStream;
+use crate::session::Session;
+use crate::sql::ident::quoted;
+use crate::sql::{MarkKind, splice::splice_all};
+use crate::topology::Snapshot;
+use crate::wire::{Command, ReplyKind, StatusFlags, StatusPatch};
+
+impl Executor {
+    /// `VEXPLAIN [PLAN] statement`: the router's own plan, as text.
+    pub(super) async fn vexplain(&self, job: &mut Job<'_>) -> Result<()> {
+        let text = String::from_utf8_lossy(job.text).into_owned();
+        let mut words = text.split_whitespace();
+        words.next();
+        let mut rest = text.trim_start()["vexplain".len()..].trim_start();
+        if let Some(word) = words.next()
+            && word.eq_ignore_ascii_case("plan")
+        {
+            rest = rest[word.len()..].trim_start();
+        } else if rest.split_whitespace().next().is_some_and(|word| {
+            ["all", "queries", "trace", "keys"].iter().any(|known| word.eq_ignore_ascii_case(known))
+        }) {
+            return Err(Error::unsupported("VEXPLAIN other than VEXPLAIN PLAN"));
+        }
+        let plan = self.plan_of_text(job, rest.as_bytes())?;
+        let mut table = Table::of_text(["Plan"]);
+        for line in crate::plan::describe(&plan, rest).lines() {
+            table.push([line]);
+        }
+        self.send_table(job, table).await
+    }
+
+    /// COM_FIELD_LIST: the columns of a table, with defaults. Old clients use it for completion.
+    pub(super) async fn field_list(
+        &self,
+        session: &mut Session,
+        table: &[u8],
+        wildcard: &[u8],
+        client: &mut ClientStream,
+    ) -> Result<()> {
+        let snapshot = self.snapshot();
+        let name = String::from_utf8_lossy(table);
+        let keyspace = match session.keyspace() {
+            Some(keyspace) => keyspace.to_owned(),
+            None => {
+                let found = snapshot.vschema.find_table(None, &name, session.target.tablet_type)?;
+                found.keyspace.to_string()
+            }
+        };
+        let target = place::any_shard(&snapshot, &keyspace, session)?;
+        let flavor = flavor_of(client);
+        let needs = crate::backend::pool::Needs { flavor, settings: 0 };
+        let mut connection = self.gateway().acquire(&target, &needs).await?;
+        connection.sync_settings(SessionSettings::empty());
+        super::exchange::settle(&mut connection).await?;
+        connection.queue(&Command::FieldList { table, wildcard });
+        connection.flush().await?;
+        let clear = StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANSACTION;
+        let patch = StatusPatch { clear, set: session.status() };
+        let mut sink = super::exchange::ClientSink(client);
+        connection.receive(ReplyKind::FieldList, patch, &mut sink).await.map(drop)
+    }
+}
+
+/// Qualifiers in the text and their names.
+fn qualifiers<'j>(job: &'j Job<'_>) -> impl Iterator<Item = (crate::sql::Span, String)> + 'j {
+    let marks = job.lexed.marks.iter().filter(|mark| mark.kind == MarkKind::Qualifier);
+    marks.map(|mark| {
+        let source = mark.span.of(job.text);
+        let name = source.trim_ascii_end().strip_suffix(b".").unwrap_or(source).trim_ascii_end();
+        (mark.span, crate::sql::ident::name_of(name).into_owned())
+    })
+}
+
+/// The text with keyspaces' names as qualifiers replaced by the names of their databases on the servers.
+pub(super) fn with_database_names(job: &Job<'_>) -> Vec<u8> {
+    let snapshot: &Snapshot = &job.snapshot;
+    let edits: Vec<_> = qualifiers(job)
+        .filter_map(|(span, name)| {
+            let keyspace = snapshot.topology.keyspace(&name)?;
+            Some((span, format!("{}.", quoted(keyspace.db_name())).into_bytes()))
+        })
+        .collect();
+    let edits: Vec<_> = edits.iter().map(|(span, text)| (*span, text.as_slice())).collect();
+    splice_all(job.text, &edits)
+}

@@ -1,0 +1,214 @@
+//! A statement at one server: getting the right connection, bringing it up to date, sending, forwarding the reply.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Executor;
+use super::job::{Execution, Job};
+use crate::backend::pool::{Needs, PooledConnection};
+use crate::backend::{ReplySink, SessionSettings};
+use crate::error::{Error, ErrorKind, Origin, Result, Retry};
+use crate::gateway::Target;
+use crate::server::ClientStream;
+use crate::session::Session;
+use crate::session::transaction::{ShardSession, Transaction};
+use crate::wire::frame::write_packet_with;
+use crate::wire::{Command, ReplyKind, ReplySummary};
+
+/// How often a statement is sent anew when nothing of it had reached a server.
+const FRESH_ATTEMPTS_MAX: usize = 2;
+
+/// A connection for one statement.
+pub(super) enum Lease {
+    /// Held by the session; the position in [`Transaction::shards`].
+    Held(usize),
+    /// Goes back to its pool after the statement.
+    Transient(PooledConnection),
+}
+
+impl Lease {
+    pub(super) fn connection<'a>(&'a mut self, transaction: &'a mut Transaction) -> &'a mut PooledConnection {
+        match self {
+            Lease::Held(index) => &mut transaction.shards[*index].connection,
+            Lease::Transient(connection) => connection,
+        }
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    /// COM_STMT_EXECUTE of this text with the job's parameters.
+    Execute(&'a [u8], Execution<'a>),
+    /// COM_QUERY.
+    Query(&'a [u8]),
+}
+
+impl Executor {
+    /// Runs a statement at `target` and forwards the reply to the client.
+    pub(super) async fn forward(
+        &self,
+        job: &mut Job<'_>,
+        target: &Target,
+        payload: Payload<'_>,
+        is_write: bool,
+    ) -> Result<ReplySummary> {
+        let needs = job.needs();
+        for attempt in 0.. {
+            let mut lease = self.lease(job.session, target, &needs).await?;
+            let outcome = exchange(job, &mut lease, payload).await;
+            let Err(error) = outcome else {
+                self.after_statement(job, &mut lease, is_write, outcome.as_ref().ok()).await;
+                return outcome;
+            };
+            if error.origin() == Origin::Backend && error.kind().is_none() {
+                self.after_statement(job, &mut lease, is_write, None).await;
+                return Err(error);
+            }
+            let held = matches!(lease, Lease::Held(_));
+            drop(lease);
+            self.gateway().report_failure(target);
+            let may_retry = error.retry() == Retry::FreshConnection && attempt < FRESH_ATTEMPTS_MAX;
+            if held {
+                self.lose_shard(job.session, target, &error);
+            }
+            if held || !may_retry {
+                return Err(error);
+            }
+        }
+        Err(Error::bug("the loop above ends by return"))
+    }
+
+    /// The connection for a statement at `target`: the one that the session holds, or one from the pool, which the
+    /// session holds from now on if a transaction is open. What must be said to it first is queued.
+    pub(super) async fn lease(&self, session: &mut Session, target: &Target, needs: &Needs) -> Result<Lease> {
+        let settings = Arc::clone(session.settings.backend());
+        let transaction = &mut session.transaction;
+        let in_transaction = transaction.is_active();
+        let mut lease = match transaction.find(target) {
+            Some(index) => Lease::Held(index),
+            None => {
+                let connection = self.gateway().acquire(target, needs).await?;
+                if in_transaction {
+                    transaction.shards.push(ShardSession {
+                        target: target.clone(),
+                        connection,
+                        in_transaction: false,
+                        has_written: false,
+                        pins: Vec::new(),
+                    });
+                    Lease::Held(transaction.shards.len() - 1)
+                } else {
+                    Lease::Transient(connection)
+                }
+            }
+        };
+        prepare_connection(&mut lease, transaction, &settings);
+        Ok(lease)
+    }
+
+    /// The session can no longer use its connection to `target`.
+    pub(super) fn lose_shard(&self, session: &mut Session, target: &Target, error: &Error) {
+        session.transaction.lose(target, error.clone());
+    }
+}
+
+/// Queues the settings and the beginning of the transaction that the connection lacks.
+fn prepare_connection(lease: &mut Lease, transaction: &mut Transaction, settings: &Arc<SessionSettings>) {
+    let begin = match lease {
+        Lease::Held(index) => {
+            let active = transaction.is_active();
+            let shard = &mut transaction.shards[*index];
+            active && !std::mem::replace(&mut shard.in_transaction, active)
+        }
+        Lease::Transient(_) => false,
+    };
+    let statements: Vec<String> = if begin {
+        let savepoints = transaction.savepoints.iter().map(|name| savepoint_statement("SAVEPOINT", name));
+        transaction.characteristics.begin_statements().chain(savepoints).collect()
+    } else {
+        Vec::new()
+    };
+    let connection = lease.connection(transaction);
+    connection.sync_settings(settings);
+    for statement in &statements {
+        connection.queue(&Command::Query(statement.as_bytes()));
+    }
+}
+
+/// `SAVEPOINT x` and its relatives.
+pub(super) fn savepoint_statement(verb: &str, name: &str) -> String {
+    format!("{verb} {}", crate::sql::ident::quoted(name))
+}
+
+/// Sends what is queued and the statement in one write, and forwards the statement's reply.
+async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) -> Result<ReplySummary> {
+    let patch = job.patch();
+    let connection = lease.connection(&mut job.session.transaction);
+    let binary = match payload {
+        Payload::Query(text) => {
+            connection.queue(&Command::Query(text));
+            false
+        }
+        Payload::Execute(text, execution) => {
+            settle(connection).await?;
+            let prepared = match connection.prepared(text) {
+                Some(prepared) => prepared,
+                None => connection.prepare(text).await?,
+            };
+            let mut packet = Vec::with_capacity(64);
+            let mut malformed = None;
+            write_packet_with(&mut packet, &mut 0, |out| {
+                let encoded =
+                    execution.parameters.encode_execute(out, prepared.statement_id, execution.long_data);
+                malformed = encoded.err();
+            });
+            if let Some(malformed) = malformed {
+                return Err(Error::new(ErrorKind::MalformedPacket, malformed.to_string()));
+            }
+            connection.queue_packets(&packet, 1);
+            true
+        }
+    };
+    let preludes = connection.owed_count() - 1;
+    connection.flush().await?;
+    for _ in 0..preludes {
+        connection.receive_ok().await.map_err(prelude_failed)?;
+    }
+    let mut scanner = connection.scanner(ReplyKind::Query, binary);
+    if job.client.sequence() != 1 {
+        scanner = scanner.with_sequence(job.client.sequence());
+    }
+    let mut sink = ClientSink(job.client);
+    connection.receive_scanned(&mut scanner, patch, &mut sink).await?;
+    job.client.set_sequence(scanner.next_sequence());
+    Ok(scanner.into_summary())
+}
+
+/// Sends what is queued and receives the replies.
+pub(super) async fn settle(connection: &mut PooledConnection) -> Result<()> {
+    let owed = connection.owed_count();
+    connection.flush().await?;
+    for _ in 0..owed {
+        connection.receive_ok().await.map_err(prelude_failed)?;
+    }
+    Ok(())
+}
+
+/// A server refused settings that another has accepted, or BEGIN: what was sent along may have run all the same.
+fn prelude_failed(error: Error) -> Error {
+    let text = String::from_utf8_lossy(error.message()).into_owned();
+    Error::new(
+        ErrorKind::BackendLost,
+        format!("a server refused to prepare the session for a statement: {text}"),
+    )
+}
+
+/// The client as the sink of a forwarded reply.
+pub(super) struct ClientSink<'a>(pub(super) &'a mut ClientStream);
+
+impl ReplySink for ClientSink<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(bytes).await
+    }
+}

@@ -1,0 +1,66 @@
+//! One statement on its way through the executor: everything that its handlers need, in one place.
+
+use std::sync::Arc;
+
+use crate::backend::Flavor;
+use crate::backend::pool::Needs;
+use crate::server::ClientStream;
+use crate::session::Session;
+use crate::sql::Lexed;
+use crate::topology::Snapshot;
+use crate::wire::statement::{LongData, Parameters};
+use crate::wire::{Capabilities, StatusFlags, StatusPatch};
+
+/// The bound parameters of a COM_STMT_EXECUTE.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Execution<'a> {
+    pub(super) parameters: Parameters<'a>,
+    pub(super) long_data: &'a LongData,
+}
+
+/// A statement that is being run for a session.
+pub(super) struct Job<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) client: &'a mut ClientStream,
+    /// The state of the cluster that this statement works on, from parse to last row.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The statement's text, without what stands behind its `;`.
+    pub(super) text: &'a [u8],
+    pub(super) lexed: &'a Lexed,
+    /// Parameters, when the statement is prepared: its rows are binary then.
+    pub(super) execution: Option<Execution<'a>>,
+    /// Another statement of the same packet follows.
+    pub(super) more_results: bool,
+}
+
+impl Job<'_> {
+    /// The status flags of this statement's reply.
+    pub(super) fn status(&self) -> StatusFlags {
+        let mut status = self.session.status();
+        status.set(StatusFlags::MORE_RESULTS, self.more_results);
+        status
+    }
+
+    /// What forwarded replies need, so that the client sees its session's state and not a connection's.
+    pub(super) fn patch(&self) -> StatusPatch {
+        StatusPatch { clear: StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANSACTION, set: self.status() }
+    }
+
+    /// What connections for this statement must be like.
+    pub(super) fn needs(&self) -> Needs {
+        Needs { flavor: self.flavor(), settings: self.session.settings.backend().hash() }
+    }
+
+    /// The flavor that lets replies pass to this client without translation.
+    pub(super) fn flavor(&self) -> Flavor {
+        flavor_of(self.client)
+    }
+}
+
+/// The flavor that a client's capabilities ask for.
+pub(super) fn flavor_of(client: &ClientStream) -> Flavor {
+    Flavor {
+        deprecate_eof: client.deprecates_eof(),
+        found_rows: client.capabilities().contains(Capabilities::FOUND_ROWS),
+    }
+}

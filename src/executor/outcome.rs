@@ -1,0 +1,80 @@
+//! What a statement leaves behind in its session: counts, insert id, warnings, connections that must be kept.
+
+use super::Executor;
+use super::exchange::Lease;
+use super::job::Job;
+use crate::backend::pool::PooledConnection;
+use crate::session::Session;
+use crate::session::diagnostics::{Diagnostic, Level};
+use crate::sql::LexFlags;
+use crate::wire::ReplySummary;
+
+impl Executor {
+    /// Brings the session up to date after a statement at one server. `summary` is `None` after a server's error.
+    pub(super) async fn after_statement(
+        &self,
+        job: &mut Job<'_>,
+        lease: &mut Lease,
+        is_write: bool,
+        summary: Option<&ReplySummary>,
+    ) {
+        if let Lease::Held(index) = lease {
+            job.session.transaction.shards[*index].has_written |= is_write;
+        }
+        let Some(summary) = summary else { return };
+        note_counts(job.session, summary);
+        if let Some(error) = &summary.error {
+            job.client.count_forwarded_error();
+            job.session.diagnostics.push_error(error);
+            return;
+        }
+        let calculates_found_rows = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);
+        if summary.warnings == 0 && !calculates_found_rows {
+            return;
+        }
+        // The client has its reply by now or gets it at the end of the command: it does not wait for these.
+        let connection = lease.connection(&mut job.session.transaction);
+        if connection.owed_count() > 0 || connection.is_broken() {
+            return;
+        }
+        if calculates_found_rows && let Some(found_rows) = found_rows(connection).await {
+            job.session.found_rows = found_rows;
+        }
+        if summary.warnings > 0 {
+            collect_warnings(connection, &mut job.session.diagnostics).await;
+        }
+    }
+}
+
+/// The functions that ask about the statement before: `ROW_COUNT()`, `FOUND_ROWS()`, `LAST_INSERT_ID()`.
+fn note_counts(session: &mut Session, summary: &ReplySummary) {
+    if summary.has_result_set {
+        session.row_count = -1;
+        session.found_rows = summary.row_count;
+    } else {
+        session.row_count = i64::try_from(summary.affected_rows).unwrap_or(i64::MAX);
+        if summary.last_insert_id != 0 {
+            session.last_insert_id = summary.last_insert_id;
+        }
+    }
+}
+
+async fn found_rows(connection: &mut PooledConnection) -> Option<u64> {
+    let result = connection.query_all("SELECT FOUND_ROWS()").await.ok()?;
+    let text = result.rows.first()?.first()?.as_deref()?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Fetches a statement's warnings while its connection still knows them. When that fails, the connection is closed
+/// and only the details are lost.
+pub(super) async fn collect_warnings(
+    connection: &mut PooledConnection,
+    diagnostics: &mut crate::session::diagnostics::Diagnostics,
+) {
+    let Ok(result) = connection.query_all("SHOW WARNINGS").await else { return };
+    for row in result.rows {
+        let [Some(level), Some(code), Some(message)] = row.as_slice() else { continue };
+        let code = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok()).unwrap_or_default();
+        diagnostics.push(Diagnostic { level: Level::parse(level), code, message: message.clone() });
+    }
+}

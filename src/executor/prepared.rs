@@ -1,0 +1,210 @@
+//! Prepared statements of the binary protocol.
+//!
+//! A statement is prepared on one backend connection to learn its parameters and columns, and again on whichever
+//! connection an execution needs; connections remember what they have prepared.
+
+use std::sync::Arc;
+
+use super::Executor;
+use super::job::{Execution, Job};
+use super::place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::Target;
+use crate::server::ClientStream;
+use crate::session::Session;
+use crate::session::prepared::PreparedStatement;
+use crate::sql::{Lexed, StatementKind, lex};
+use crate::wire::statement::{LongData, PrepareOk, StmtExecute};
+use crate::wire::{ColumnDefinition, EofPacket};
+
+impl Executor {
+    /// COM_STMT_PREPARE.
+    pub(super) async fn prepare(
+        &self,
+        session: &mut Session,
+        text: &[u8],
+        client: &mut ClientStream,
+    ) -> Result<()> {
+        session.diagnostics.clear();
+        let outcome = self.try_prepare(session, text, client).await;
+        if let Err(error) = &outcome {
+            session.diagnostics.push_error(error);
+        }
+        outcome
+    }
+
+    async fn try_prepare(&self, session: &mut Session, text: &[u8], client: &mut ClientStream) -> Result<()> {
+        let options = session.settings.lex_options();
+        let mut lexed = Lexed::new();
+        lex(text, 0, &options, &mut lexed)?;
+        let text: Arc<[u8]> = text[..lexed.span.range().end].into();
+        let mut job = Job {
+            snapshot: self.snapshot(),
+            session: &mut *session,
+            client: &mut *client,
+            text: &text,
+            lexed: &lexed,
+            execution: None,
+            more_results: false,
+        };
+        let described = self.describe_statement(&mut job).await?;
+        let parameter_count = described.parameter_count();
+        let statement = PreparedStatement {
+            text: text.clone(),
+            lexed: Arc::new(lexed),
+            parameter_count,
+            types: Vec::new(),
+            long_data: LongData::default(),
+        };
+        let id = session.prepared.insert(statement)?;
+        described.send(client, id, session).await
+    }
+
+    /// What a client is told about a statement that it prepares.
+    async fn describe_statement(&self, job: &mut Job<'_>) -> Result<Described> {
+        match job.lexed.kind {
+            StatementKind::Delete
+            | StatementKind::Insert
+            | StatementKind::Replace
+            | StatementKind::Select
+            | StatementKind::Table
+            | StatementKind::Update
+            | StatementKind::Values => match self.place_to_prepare(job)? {
+                Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,
+                Preparation::Router(columns) => Ok(Described::Router(columns)),
+            },
+            StatementKind::Show => match self.place_of_show(job)? {
+                Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,
+                Preparation::Router(columns) => Ok(Described::Router(columns)),
+            },
+            StatementKind::Prepare | StatementKind::Execute | StatementKind::Deallocate => Err(Error::new(
+                ErrorKind::NotPreparable,
+                "This command is not supported in the prepared statement protocol yet",
+            )),
+            StatementKind::Empty => Err(Error::new(ErrorKind::EmptyQuery, "Query was empty")),
+            _ => match place::certain(job.session, &job.snapshot)? {
+                Some(target) if !is_router_own(job.lexed.kind) => {
+                    let text = job.text.to_vec();
+                    self.prepare_at(job, &target, &text).await
+                }
+                _ => Ok(Described::Router(Vec::new())),
+            },
+        }
+    }
+
+    /// Prepares the text on one connection of a target, only to learn what it is.
+    pub(super) async fn prepare_at(
+        &self,
+        job: &mut Job<'_>,
+        target: &Target,
+        text: &[u8],
+    ) -> Result<Described> {
+        let needs = job.needs();
+        let mut connection = self.gateway().acquire(target, &needs).await?;
+        connection.sync_settings(job.session.settings.backend());
+        super::exchange::settle(&mut connection).await?;
+        Ok(Described::Server(connection.prepare(text).await?))
+    }
+
+    /// COM_STMT_EXECUTE.
+    pub(super) async fn execute(
+        &self,
+        session: &mut Session,
+        execute: StmtExecute<'_>,
+        client: &mut ClientStream,
+    ) -> Result<()> {
+        let statement = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute")?;
+        let (text, lexed) = (statement.text.clone(), statement.lexed.clone());
+        let types = std::mem::take(&mut statement.types);
+        let long_data = std::mem::take(&mut statement.long_data);
+        let parameters = execute
+            .parameters(statement.parameter_count.into(), &types)
+            .map_err(crate::wire::Malformed::into_client_error)?;
+        let new_types = parameters.types_are_new().then(|| parameters.types().to_vec());
+        let outcome = {
+            let mut job = Job {
+                snapshot: self.snapshot(),
+                session: &mut *session,
+                client,
+                text: &text,
+                lexed: &lexed,
+                execution: Some(Execution { parameters, long_data: &long_data }),
+                more_results: false,
+            };
+            self.run(&mut job).await
+        };
+        if let Ok(statement) = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute") {
+            statement.types = new_types.unwrap_or(types);
+        }
+        outcome
+    }
+
+    /// COM_STMT_RESET: long data that was sent ahead is forgotten.
+    pub(super) fn reset_statement(
+        &self,
+        session: &mut Session,
+        id: u32,
+        client: &mut ClientStream,
+    ) -> Result<()> {
+        session.prepared.get_mut(id, "mysqld_stmt_reset")?.long_data = LongData::default();
+        let status = session.status();
+        client.ok(&crate::wire::OkPacket { status, ..Default::default() });
+        Ok(())
+    }
+}
+
+fn client_lost(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::ClientLost, error.to_string())
+}
+
+/// Statements whose reply has no columns and that servers are never asked about.
+fn is_router_own(kind: StatementKind) -> bool {
+    kind.is_transaction_control()
+        || matches!(kind, StatementKind::Set | StatementKind::Use | StatementKind::Kill)
+}
+
+/// Where a planned statement is prepared.
+pub(super) enum Preparation {
+    AtServer(Target, Vec<u8>),
+    /// The router answers itself.
+    Router(Vec<ColumnDefinition>),
+}
+
+/// The answer to COM_STMT_PREPARE.
+pub(super) enum Described {
+    /// Columns of a result that the router makes.
+    Router(Vec<ColumnDefinition>),
+    /// What a server said.
+    Server(Arc<crate::backend::PreparedStatement>),
+}
+
+impl Described {
+    fn parameter_count(&self) -> u16 {
+        match self {
+            Described::Router(_) => 0,
+            Described::Server(prepared) => prepared.parameter_count,
+        }
+    }
+
+    async fn send(&self, client: &mut ClientStream, id: u32, session: &Session) -> Result<()> {
+        let columns = match self {
+            Described::Server(prepared) => {
+                let mut packets = Vec::with_capacity(prepared.packets().len());
+                prepared.write_reply(id, &mut packets);
+                return client.write(&packets).await.map_err(client_lost);
+            }
+            Described::Router(columns) => columns,
+        };
+        let column_count = u16::try_from(columns.len()).unwrap_or(u16::MAX);
+        let ok = PrepareOk { statement_id: id, column_count, ..PrepareOk::default() };
+        client.packet(|out| ok.encode(out));
+        for column in columns {
+            client.packet(|out| column.encode(out));
+        }
+        if !columns.is_empty() && !client.deprecates_eof() {
+            let status = session.status();
+            client.packet(|out| EofPacket { warnings: 0, status }.encode(out));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! COM_QUERY: the statements of one packet, one after the other, and what becomes of each.
+
+use super::Executor;
+use super::job::Job;
+use super::place;
+use super::scratch::Scratch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::server::ClientStream;
+use crate::session::Session;
+use crate::sql::{LexOptions, StatementKind, lex};
+use crate::wire::{Capabilities, OkPacket};
+
+impl Executor {
+    /// Runs every statement of `text`. The first error ends the series and is the reply's last packet.
+    pub(super) async fn query(
+        &self,
+        session: &mut Session,
+        text: &[u8],
+        client: &mut ClientStream,
+    ) -> Result<()> {
+        let mut options = session.settings.lex_options();
+        options.multi_statements = client.capabilities().contains(Capabilities::MULTI_STATEMENTS);
+        let mut lexer = Scratch::take();
+        let mut rest = text;
+        for _ in 0..limits::STATEMENTS_PER_PACKET_MAX {
+            let lexed = lexer.lexed();
+            lex(rest, 0, &options, lexed)?;
+            let next = lexed.next.map(|next| next as usize);
+            let mut job = Job {
+                snapshot: self.snapshot(),
+                session: &mut *session,
+                client: &mut *client,
+                text: &rest[..lexed.span.range().end],
+                lexed,
+                execution: None,
+                more_results: next.is_some(),
+            };
+            self.run(&mut job).await?;
+            let Some(next) = next else { return Ok(()) };
+            rest = &rest[next..];
+            options = LexOptions { multi_statements: true, ..session.settings.lex_options() };
+        }
+        Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!("a packet may have at most {} statements", limits::STATEMENTS_PER_PACKET_MAX),
+        ))
+    }
+
+    /// Runs one statement, prepared or not, and keeps the session's diagnostics.
+    pub(super) async fn run(&self, job: &mut Job<'_>) -> Result<()> {
+        if !is_diagnostic(job) {
+            job.session.diagnostics.clear();
+        }
+        let outcome = self.dispatch_unless_interrupted(job).await;
+        if let Err(error) = &outcome {
+            self.after_error(job.session, error).await;
+        }
+        outcome
+    }
+
+    pub(super) async fn dispatch(&self, job: &mut Job<'_>) -> Result<()> {
+        let kind = job.lexed.kind;
+        if job.session.transaction.check().is_err()
+            && !matches!(kind, StatementKind::Rollback | StatementKind::Show)
+        {
+            // The error names the way out; COMMIT ends the transaction with it.
+            if kind == StatementKind::Commit {
+                return Box::pin(self.transaction_control(job)).await;
+            }
+            return job.session.transaction.check();
+        }
+        if kind.commits_implicitly() && job.session.transaction.is_active() {
+            self.commit(job.session).await?;
+        }
+        match kind {
+            StatementKind::Delete
+            | StatementKind::Insert
+            | StatementKind::Replace
+            | StatementKind::Select
+            | StatementKind::Table
+            | StatementKind::Update
+            | StatementKind::Values => self.planned(job).await,
+            _ => Box::pin(self.unplanned(job)).await,
+        }
+    }
+
+    /// Statements that are not queries or changes of rows. Boxed by the caller: their futures are large, and rare.
+    async fn unplanned(&self, job: &mut Job<'_>) -> Result<()> {
+        match job.lexed.kind {
+            StatementKind::Empty => Err(Error::new(ErrorKind::EmptyQuery, "Query was empty")),
+            StatementKind::Begin
+            | StatementKind::Commit
+            | StatementKind::ReleaseSavepoint
+            | StatementKind::Rollback
+            | StatementKind::RollbackTo
+            | StatementKind::Savepoint
+            | StatementKind::StartTransaction => self.transaction_control(job).await,
+            StatementKind::Set => self.set(job).await,
+            StatementKind::Show => self.show(job).await,
+            StatementKind::Use => self.use_target(job),
+            StatementKind::Kill => self.kill(job),
+            StatementKind::Ddl(_)
+            | StatementKind::Describe
+            | StatementKind::Explain
+            | StatementKind::Flush
+            | StatementKind::TableMaintenance => self.planned(job).await,
+            StatementKind::Vexplain => self.vexplain(job).await,
+            other => self.at_certain_place(job, other).await,
+        }
+    }
+
+    /// Statements that nobody plans run where the session's target leaves no choice.
+    async fn at_certain_place(&self, job: &mut Job<'_>, kind: StatementKind) -> Result<()> {
+        match kind {
+            StatementKind::Prepare | StatementKind::Execute | StatementKind::Deallocate => {
+                return Err(Error::unsupported("PREPARE, EXECUTE and DEALLOCATE as SQL text"));
+            }
+            StatementKind::Xa => return Err(Error::unsupported("XA statements")),
+            _ => {}
+        }
+        match place::certain(job.session, &job.snapshot)? {
+            Some(target) => self.pass_to(job, target).await,
+            None if kind == StatementKind::Other => {
+                let ours = Error::unsupported("this statement without a shard as target");
+                Err(self.server_syntax_error(job, ours).await)
+            }
+            None => Err(Error::unsupported(format!(
+                "{} without a shard as target: choose one, such as USE `keyspace:shard@primary`",
+                String::from_utf8_lossy(job.lexed.verb.of(job.text)).to_ascii_uppercase()
+            ))),
+        }
+    }
+
+    /// After an error: note it, and follow what the server did to the transaction.
+    async fn after_error(&self, session: &mut Session, error: &Error) {
+        session.diagnostics.push_error(error);
+        session.row_count = -1;
+        if error.errno() == DEADLOCK && session.transaction.is_active() {
+            // The server has rolled its part back; the other shards must follow.
+            self.rollback(session).await;
+        }
+    }
+}
+
+/// ER_LOCK_DEADLOCK.
+const DEADLOCK: u16 = crate::error::ERRNO_DEADLOCK;
+
+/// `SHOW WARNINGS` and its kin read what the statement before left behind.
+fn is_diagnostic(job: &Job<'_>) -> bool {
+    use crate::sql::statement::{ShowKind, parse_show};
+    if job.lexed.kind != StatementKind::Show {
+        return job.lexed.kind == StatementKind::Select && super::session_query::reads_diagnostics(job);
+    }
+    let options = job.session.settings.lex_options();
+    parse_show(job.text, &options).is_ok_and(|show| {
+        matches!(
+            show.kind,
+            ShowKind::CountErrors | ShowKind::CountWarnings | ShowKind::Errors | ShowKind::Warnings
+        )
+    })
+}
+
+impl Job<'_> {
+    /// Replies with an OK packet that says nothing but the session's status.
+    pub(super) fn send_ok(&mut self) {
+        self.session.row_count = 0;
+        self.send_ok_with(OkPacket::default());
+    }
+
+    /// Replies with an OK packet; its status is filled in.
+    pub(super) fn send_ok_with(&mut self, ok: OkPacket<'_>) {
+        let status = self.status();
+        self.client.ok(&OkPacket { status, ..ok });
+    }
+}

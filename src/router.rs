@@ -1,0 +1,291 @@
+//! The running router: from a [`Config`] to open listeners, and back down again.
+//!
+//! Everything is passed along explicitly; nothing here is global, so several routers can run in one process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::admin::Admin;
+use crate::backend::pool::PoolOptions;
+use crate::backend::{Password, Tls, TlsMode};
+use crate::config::{BackendTls, Config, StoreKind};
+use crate::executor::{Executor, ExecutorOptions};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::server::{Options, Parts, Registry, Server, UserStore, Workers, tls};
+use crate::store::Snapshots;
+use crate::store::file::{FilePaths, FileStore};
+
+/// Why a router did not start: which part, and what is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+/// A router that accepts connections as soon as it runs.
+pub struct Router {
+    server: Server<Executor>,
+    http: Option<(Admin, TcpListener)>,
+    store: FileStore,
+    users: Arc<UserStore>,
+    gateway: Arc<Gateway>,
+}
+
+impl Router {
+    /// Reads the cluster's files, starts to poll its servers, and binds the listeners.
+    ///
+    /// # Errors
+    /// Names the file, address or key that is to blame.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let store = open_store(config)?;
+        let users = UserStore::from_file(&config.mysql.users).map_err(StartError)?;
+        let users = Arc::new(users);
+        let metrics = Arc::new(Metrics::new());
+        let registry = Arc::new(Registry::new());
+        let workers =
+            Workers::start(config.workers).map_err(|error| StartError(format!("worker threads: {error}")))?;
+        let workers = Arc::new(workers);
+        let gateway = Gateway::new(store.snapshots().shared(), gateway_options(config, workers.all().len())?);
+        let executor = Arc::new(Executor::new(
+            store.snapshots().shared(),
+            gateway.clone(),
+            registry.clone(),
+            executor_options(config)?,
+        ));
+        register_metrics(&metrics, &gateway, &executor, store.snapshots());
+        let options = server_options(config)?;
+        let parts = Parts {
+            users: users.clone(),
+            registry: registry.clone(),
+            workers,
+            metrics: &metrics,
+            handler: executor,
+        };
+        let server = Server::bind(options, parts).await.map_err(|error| StartError(error.to_string()))?;
+        let http = match &config.http.listen {
+            Some(address) => {
+                let listener = TcpListener::bind(address).await.map_err(|error| {
+                    StartError(format!("cannot listen on {address} (http.listen): {error}"))
+                })?;
+                Some((admin(metrics, &gateway, store.snapshots().clone()), listener))
+            }
+            None => None,
+        };
+        gateway.ready().await;
+        Ok(Self { server, http, store, users, gateway })
+    }
+
+    /// The address for MySQL clients.
+    pub fn mysql_address(&self) -> Option<SocketAddr> {
+        self.server.local_addr()
+    }
+
+    /// The address of the status pages.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|(_, listener)| listener.local_addr().ok())
+    }
+
+    /// What finds connections: for those who want to know about tablets.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Serves until `stop` is ready, then lets sessions end within the grace period.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut background = JoinSet::new();
+        background.spawn(self.store.run());
+        let users = self.users;
+        background.spawn(async move { users.watch(limits::FILE_POLL_INTERVAL).await });
+        if let Some((admin, listener)) = self.http {
+            background.spawn(async move {
+                if let Err(error) = admin.serve(listener).await {
+                    tracing::error!(%error, "the HTTP side has failed");
+                }
+            });
+        }
+        self.server.run(stop).await;
+        background.shutdown().await;
+    }
+}
+
+fn open_store(config: &Config) -> Result<FileStore, StartError> {
+    match config.topology.store {
+        StoreKind::File => {
+            let paths =
+                FilePaths { topology: config.topology.file.clone(), vschema_dir: config.vschema.dir.clone() };
+            FileStore::open(paths).map_err(|error| StartError(error.to_string()))
+        }
+        StoreKind::Etcd => Err(StartError(
+            "topology.store = \"etcd\" is not supported by this version: use \"file\"".to_owned(),
+        )),
+    }
+}
+
+fn gateway_options(config: &Config, workers: usize) -> Result<GatewayOptions, StartError> {
+    let backend = &config.backend;
+    let mode = match backend.tls {
+        BackendTls::Disabled => TlsMode::Disabled,
+        BackendTls::Preferred => TlsMode::Preferred,
+        BackendTls::Required => TlsMode::Required,
+        BackendTls::Verify => TlsMode::Verify,
+    };
+    let read = |path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| StartError(format!("{} (backend.tls_ca): {error}", path.display())))
+    };
+    let authorities = backend.tls_ca.as_ref().map(read).transpose()?;
+    let tls = Tls::new(mode, authorities.as_deref(), None)
+        .map_err(|error| StartError(format!("backend.tls: {error}")))?;
+    Ok(GatewayOptions {
+        cell: config.cell.clone(),
+        user: backend.user.clone(),
+        password: Password::new(backend.password.reveal()),
+        tls,
+        pool: PoolOptions {
+            connections_max: backend.pool_connections_max,
+            waiters_max: limits::POOL_WAITERS_MAX,
+            wait: backend.pool_wait,
+            idle: backend.pool_idle,
+            lifetime: backend.pool_lifetime,
+            workers,
+        },
+    })
+}
+
+fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
+    let seed = getrandom::u64().map_err(|error| StartError(format!("no randomness: {error}")))?;
+    Ok(ExecutorOptions {
+        version: config.mysql.version.as_str().into(),
+        default_tablet_type: config.default_tablet_type,
+        tablet_type_names: config.tablet_type_names,
+        fingerprint_seed: seed,
+    })
+}
+
+fn server_options(config: &Config) -> Result<Options, StartError> {
+    let mysql = &config.mysql;
+    let tls = match &mysql.tls {
+        Some(files) => tls::from_files(&files.cert, &files.key),
+        None => tls::self_signed(),
+    };
+    Ok(Options {
+        listen: mysql.listen.clone(),
+        socket: mysql.socket.clone(),
+        version: mysql.version.clone(),
+        tls: Some(tls.map_err(StartError)?),
+        tls_required: mysql.tls_required,
+        auth_plugin: mysql.auth_plugin,
+        connections_max: mysql.connections_max,
+        grace_period: config.grace_period,
+        ..Options::default()
+    })
+}
+
+fn register_metrics(
+    metrics: &Arc<Metrics>,
+    gateway: &Arc<Gateway>,
+    executor: &Arc<Executor>,
+    snapshots: &Arc<Snapshots>,
+) {
+    let entries = metrics.gauge("shardgate_plan_cache_entries", "Plans in the plan cache.", &[]);
+    let hits = metrics.counter("shardgate_plan_cache_hits_total", "Lookups that found a plan.", &[]);
+    let misses = metrics.counter("shardgate_plan_cache_misses_total", "Lookups that found no plan.", &[]);
+    let version = metrics.gauge("shardgate_snapshot_version", "Version of VSchema and topology.", &[]);
+    let (gateway, executor, snapshots) = (gateway.clone(), executor.clone(), snapshots.clone());
+    let weak = Arc::downgrade(metrics);
+    metrics.on_render(move || {
+        let (count, hit_count, miss_count) = executor.plan_cache_numbers();
+        entries.set(count as f64);
+        hits.absolute(hit_count);
+        misses.absolute(miss_count);
+        version.set(snapshots.peek().version as f64);
+        let Some(metrics) = weak.upgrade() else { return };
+        for status in gateway.tablets() {
+            let alias = status.tablet.alias.to_string();
+            let labels = [
+                ("keyspace", status.tablet.keyspace.as_str()),
+                ("shard", status.tablet.shard.as_str()),
+                ("type", status.tablet.tablet_type.as_str()),
+                ("alias", alias.as_str()),
+            ];
+            let serving =
+                metrics.gauge("shardgate_tablet_serving", "1 if statements are sent to the tablet.", &labels);
+            serving.set(if status.state.as_str() == "SERVING" { 1.0 } else { 0.0 });
+            let pool = &status.pool;
+            for (name, help, value) in [
+                ("shardgate_pool_open", "Connections to the tablet.", pool.open as u64),
+                ("shardgate_pool_in_use", "Connections in use.", pool.in_use as u64),
+                ("shardgate_pool_waiting", "Statements that wait for a connection.", pool.waiting as u64),
+            ] {
+                metrics.gauge(name, help, &labels).set(value as f64);
+            }
+        }
+    });
+}
+
+fn admin(metrics: Arc<Metrics>, gateway: &Arc<Gateway>, snapshots: Arc<Snapshots>) -> Admin {
+    let (for_health, for_status) = (gateway.clone(), gateway.clone());
+    let (for_vschema, for_topology) = (snapshots.clone(), snapshots.clone());
+    Admin::new(metrics)
+        .health(move || match for_health.is_healthy() {
+            true => Ok(()),
+            false => Err("a shard has no serving primary: see /debug/status".to_owned()),
+        })
+        .page("/debug/status", "tablets and their health", move || {
+            json!({
+                "snapshot_version": snapshots.peek().version,
+                "store_error": snapshots.last_error().map(|error| error.to_string()),
+                "tablets": tablets(&for_status),
+            })
+        })
+        .page("/debug/vschema", "the VSchema in force, with its errors", move || {
+            let vschema = for_vschema.current().vschema.clone();
+            json!({
+                "vschema": serde_json::to_value(vschema.model()).unwrap_or(Value::Null),
+                "errors": vschema.errors().collect::<Vec<_>>(),
+                "warnings": vschema.warnings(),
+            })
+        })
+        .page("/debug/topology", "keyspaces, shards and tablets", move || topology(&for_topology))
+}
+
+fn tablets(gateway: &Gateway) -> Vec<Value> {
+    let row = |status: crate::gateway::TabletStatus| {
+        json!({
+            "alias": status.tablet.alias.to_string(),
+            "keyspace": status.tablet.keyspace.as_str(),
+            "shard": status.tablet.shard.as_str(),
+            "type": status.tablet.tablet_type.as_str(),
+            "hostname": status.tablet.hostname.to_string(),
+            "state": status.state.as_str(),
+            "reason": status.reason.as_ref(),
+            "lag_seconds": status.replication_lag.map(|lag| lag.as_secs()),
+            "read_only": status.read_only,
+            "connections_open": status.pool.open,
+            "connections_in_use": status.pool.in_use,
+        })
+    };
+    gateway.tablets().into_iter().map(row).collect()
+}
+
+fn topology(snapshots: &Snapshots) -> Value {
+    let snapshot = snapshots.current();
+    let keyspaces = snapshot.topology.keyspaces().iter().map(|keyspace| {
+        let shards: Vec<Value> = keyspace
+            .all_shards()
+            .iter()
+            .map(|shard| {
+                let tablets: Vec<String> =
+                    shard.tablets().iter().map(|tablet| tablet.alias.to_string()).collect();
+                json!({ "shard": shard.name().as_str(), "serving": shard.is_serving(), "tablets": tablets })
+            })
+            .collect();
+        json!({ "keyspace": keyspace.name().as_str(), "db_name": keyspace.db_name(), "shards": shards })
+    });
+    Value::Array(keyspaces.collect())
+}

@@ -1,0 +1,200 @@
+//! A session's transaction and the backend connections that it holds.
+//!
+//! ```text
+//!            BEGIN, or autocommit=0            first statement on a shard
+//!   Idle ───────────────────────────▶ Open ───────────────────────────────▶ Open, shard held
+//!    ▲                                 │                                          │
+//!    └──────── COMMIT / ROLLBACK ──────┴──────────────── COMMIT / ROLLBACK ───────┘
+//!                                                     │ a shard's connection is lost
+//!                                                     ▼
+//!                                       Broken: every statement but ROLLBACK fails
+//! ```
+//!
+//! `BEGIN` is lazy: a shard's transaction begins in the same write as its first statement. Connections are also held
+//! without a transaction while a [`Pin`] demands it.
+
+use std::fmt;
+
+use crate::backend::pool::PooledConnection;
+use crate::error::{Error, ErrorKind};
+use crate::gateway::Target;
+
+/// Why a connection stays with its session between statements, other than an open transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// `GET_LOCK()`.
+    AdvisoryLock,
+    /// `LOCK TABLES`, `FLUSH TABLES WITH READ LOCK`.
+    TableLock,
+    /// `CREATE TEMPORARY TABLE`.
+    TemporaryTable,
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Pin::AdvisoryLock => "advisory lock",
+            Pin::TableLock => "locked tables",
+            Pin::TemporaryTable => "temporary table",
+        })
+    }
+}
+
+/// One shard's part of a session: a connection that no other session uses.
+#[derive(Debug)]
+pub struct ShardSession {
+    /// Where the connection leads.
+    pub target: Target,
+    pub connection: PooledConnection,
+    /// The shard's transaction has begun.
+    pub in_transaction: bool,
+    /// A write was sent to it in this transaction.
+    pub has_written: bool,
+    /// Reasons to keep the connection when no transaction is open.
+    pub pins: Vec<Pin>,
+}
+
+/// How shards' transactions begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Characteristics {
+    /// Isolation level of this transaction only (`SET TRANSACTION` without scope).
+    pub isolation: Option<&'static str>,
+    /// `READ ONLY` or `READ WRITE`, where given.
+    pub read_only: Option<bool>,
+    /// `WITH CONSISTENT SNAPSHOT`.
+    pub consistent_snapshot: bool,
+}
+
+impl Characteristics {
+    /// The statements that begin a shard's transaction, in order.
+    pub fn begin_statements(&self) -> impl Iterator<Item = String> {
+        let isolation = self
+            .isolation
+            .map(|level| format!("SET TRANSACTION ISOLATION LEVEL {}", level.replace('-', " ")));
+        let mut begin = String::from("START TRANSACTION");
+        let mut separator = " ";
+        if self.consistent_snapshot {
+            begin.push_str(" WITH CONSISTENT SNAPSHOT");
+            separator = ", ";
+        }
+        if let Some(read_only) = self.read_only {
+            begin.push_str(separator);
+            begin.push_str(if read_only { "READ ONLY" } else { "READ WRITE" });
+        }
+        isolation.into_iter().chain([begin])
+    }
+}
+
+/// Whether a transaction is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// A shard's part is lost: only ROLLBACK is possible.
+    Broken(Error),
+    #[default]
+    Idle,
+    Open,
+}
+
+/// The transaction of one session.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    state: State,
+    /// How the open transaction began, or what `SET TRANSACTION` asked for the next one.
+    pub characteristics: Characteristics,
+    /// Names in the order they were set, for shards that join later.
+    pub savepoints: Vec<String>,
+    /// Connections in the order of their first use.
+    pub shards: Vec<ShardSession>,
+}
+
+impl Transaction {
+    /// Is a transaction open (or broken, which only ROLLBACK ends)?
+    pub fn is_active(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Fails when the transaction has lost a shard.
+    pub fn check(&self) -> Result<(), Error> {
+        match &self.state {
+            State::Broken(cause) => Err(Error::new(
+                ErrorKind::TransactionBroken,
+                format!("transaction error, issue ROLLBACK and retry the transaction: {cause}"),
+            )),
+            State::Idle | State::Open => Ok(()),
+        }
+    }
+
+    /// Marks the transaction as open; shards join later.
+    pub fn open(&mut self) {
+        if self.state == State::Idle {
+            self.state = State::Open;
+        }
+    }
+
+    /// A shard's part is gone for `cause`: nothing but ROLLBACK may follow. Without an open transaction nothing is
+    /// lost but pinned state.
+    pub fn lose(&mut self, target: &Target, cause: Error) {
+        self.shards.retain(|shard| shard.target != *target);
+        if self.is_active() {
+            self.state = State::Broken(cause);
+        }
+    }
+
+    /// Position of the connection to `target`, if one is held.
+    pub fn find(&self, target: &Target) -> Option<usize> {
+        self.shards.iter().position(|shard| shard.target == *target)
+    }
+
+    /// Ends the transaction: pinned connections stay, the others are given back.
+    pub fn finish(&mut self) {
+        self.state = State::Idle;
+        self.characteristics = Characteristics::default();
+        self.savepoints.clear();
+        self.shards.retain_mut(|shard| {
+            shard.in_transaction = false;
+            shard.has_written = false;
+            !shard.pins.is_empty()
+        });
+    }
+
+    /// Reasons why connections are held, for people who look.
+    pub fn pins(&self) -> impl Iterator<Item = (&Target, Pin)> {
+        self.shards.iter().flat_map(|shard| shard.pins.iter().map(|pin| (&shard.target, *pin)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begins_as_it_was_asked_to() {
+        let of = |characteristics: Characteristics| characteristics.begin_statements().collect::<Vec<_>>();
+        assert_eq!(of(Characteristics::default()), ["START TRANSACTION"]);
+        let all = Characteristics {
+            isolation: Some("READ-COMMITTED"),
+            read_only: Some(true),
+            consistent_snapshot: true,
+        };
+        assert_eq!(
+            of(all),
+            [
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lost_shard_breaks_only_an_open_transaction() {
+        let target = Target::primary("ks".into(), "-80".into());
+        let mut transaction = Transaction::default();
+        transaction.lose(&target, Error::bug("gone"));
+        assert!(!transaction.is_active() && transaction.check().is_ok());
+        transaction.open();
+        transaction.lose(&target, Error::bug("gone"));
+        assert_eq!(transaction.check().unwrap_err().kind(), Some(ErrorKind::TransactionBroken));
+        transaction.finish();
+        assert!(transaction.check().is_ok());
+    }
+}

@@ -1,0 +1,13 @@
+//! Statements that are read from their tokens, without a syntax tree: `SET`, `SHOW`, `USE`, transaction control,
+//! `KILL`. Their grammar is small, and servers accept forms of it that no general parser knows.
+
+mod cursor;
+mod kill;
+mod set;
+mod show;
+mod transaction;
+
+pub use kill::{Kill, parse_kill};
+pub use set::{Assignment, Scope, TransactionCharacteristics, parse_set};
+pub use show::{Filter, Show, ShowKind, parse_show};
+pub use transaction::{Start, parse_savepoint_name, parse_start, parse_use};

@@ -160,6 +160,11 @@ impl Channel {
         !self.lifeline.is_cut() && self.packets.is_quiet()
     }
 
+    /// As [`Self::is_quiet`], asking the operating system: one system call.
+    pub(super) fn is_quiet_now(&mut self) -> bool {
+        !self.lifeline.is_cut() && self.packets.is_quiet_now()
+    }
+
     /// Waits until the server closes the connection or says something unasked.
     pub(super) async fn disturbed(&mut self) {
         // Whatever the outcome, the silence is over.

@@ -450,6 +450,12 @@ impl BackendConnection {
         self.channel.is_quiet()
     }
 
+    /// As [`Self::is_open`], for one that has been unused for a while: the event loop may have been kept from
+    /// looking at it.
+    pub(super) fn is_still_open(&mut self, unused: Duration) -> bool {
+        self.is_open() && (unused < TRUSTED_UNUSED || self.channel.is_quiet_now())
+    }
+
     pub(super) fn created_at(&self) -> Instant {
         self.created_at
     }
@@ -487,6 +493,10 @@ impl BackendConnection {
         self.session_state |= SessionState::SETTINGS;
     }
 }
+
+/// A connection used so recently is not looked at with a system call of its own: a busy worker's event loop
+/// looks far more often.
+const TRUSTED_UNUSED: Duration = Duration::from_millis(50);
 
 /// Up to this size, commands are copied together so that they leave in one write.
 const JOINED_WRITE_BYTES_MAX: usize = 64 << 10;

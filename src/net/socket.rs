@@ -114,6 +114,13 @@ impl Socket {
         self.try_io(|| each!(self, inner => SockRef::from(inner).peek(&mut byte)))
     }
 
+    /// Whether there is nothing to read and no end, asked from the operating system itself.
+    fn is_silent_now(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = each!(self, inner => SockRef::from(inner).peek(&mut byte));
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Returns when the peer has closed its side. Takes nothing from the stream.
     async fn closed(&self) {
         loop {
@@ -176,6 +183,10 @@ impl Transport {
 
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    pub(super) fn is_silent_now(&self) -> bool {
+        self.socket.is_silent_now()
     }
 
     pub(super) fn hangup_watch(&self) -> HangupWatch {

@@ -83,6 +83,11 @@ impl Stream {
         Some(TlsSummary { version, cipher: cipher.replacen("TLS13_", "TLS_", 1) })
     }
 
+    /// Whether the socket has nothing to read, not even the stream's end. Always one system call.
+    pub(super) fn is_silent_now(&self) -> bool {
+        self.transport().is_silent_now()
+    }
+
     /// Waits for the peer to hang up.
     pub fn hangup_watch(&self) -> HangupWatch {
         self.transport().hangup_watch()

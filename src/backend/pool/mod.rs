@@ -268,12 +268,12 @@ impl Shared {
         }
         let worker = worker::index();
         loop {
-            let Idle { mut connection, .. } = match self.idle.take(worker, needs) {
+            let Idle { mut connection, since } = match self.idle.take(worker, needs) {
                 Some(own) => own,
                 None if self.may_steal() => self.idle.steal(worker, needs)?,
                 None => return None,
             };
-            if !connection.is_open() {
+            if !connection.is_still_open(since.elapsed()) {
                 self.discard(connection, CloseReason::Stale);
                 continue;
             }

@@ -201,6 +201,13 @@ impl PacketStream {
         self.poll_fill(&mut cx).is_pending()
     }
 
+    /// As [`Self::is_quiet`], but asks the operating system and not the event loop, which may not have looked for a
+    /// while: one system call.
+    pub fn is_quiet_now(&mut self) -> bool {
+        self.settle();
+        self.unread.is_empty() && !self.is_joining && self.stream.is_silent_now()
+    }
+
     /// Begins TLS as the server, after the client's request for it was read. What the client has sent behind the
     /// request must be TLS; plain text there (an attempt to have it taken for encrypted commands) is refused.
     pub async fn into_tls_server(mut self, config: Arc<ServerConfig>) -> io::Result<Self> {

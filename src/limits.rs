@@ -103,10 +103,10 @@ pub const POOL_LIFETIME: Duration = Duration::from_secs(3_600);
 pub const BACKEND_CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Time between health polls of one tablet: with the timeout it keeps a death visible within 2 s.
-pub const HEALTH_POLL_INTERVAL: Duration = Duration::from_millis(500);
+pub const HEALTH_POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Wait for the answer to a health poll.
-pub const HEALTH_POLL_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Wait for the answer to a health poll. As long as the two seconds allow: a machine under load stalls too.
+pub const HEALTH_POLL_TIMEOUT: Duration = Duration::from_millis(1_200);
 
 /// Wait for a late answer to a health poll before its connection is given up for a new one.
 pub const HEALTH_PATIENCE: Duration = Duration::from_secs(5);

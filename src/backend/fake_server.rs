@@ -56,7 +56,6 @@ pub(crate) fn connected_pair(flavor: Flavor) -> (BackendConnection, Peer) {
 pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) database: Option<String>,
-    pub(crate) plugin: String,
     pub(crate) auth_response: Vec<u8>,
 }
 
@@ -109,7 +108,6 @@ impl Peer {
         Some(Login {
             user: text(response.user),
             database: response.database.map(text),
-            plugin: response.auth_plugin.map(text).unwrap_or_default(),
             auth_response: response.auth_response.to_vec(),
         })
     }

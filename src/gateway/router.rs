@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::choice::{self, Candidate};
 use super::health::{ServingState, TabletStatus};
@@ -103,7 +103,7 @@ impl Gateway {
     pub async fn ready(&self) {
         let deadline = Instant::now() + FIRST_POLLS_MAX;
         for server in &self.table.load_full().servers {
-            server.wait_until_known(deadline.saturating_duration_since(Instant::now())).await;
+            server.wait_until_known(deadline).await;
         }
     }
 
@@ -111,23 +111,34 @@ impl Gateway {
     /// seconds in every case but one: waiting for a free connection of a busy pool has its own limit.
     /// Nothing of a statement has been sent when this fails.
     pub async fn acquire(&self, target: &Target, needs: &Needs) -> Result<PooledConnection> {
-        let began = Instant::now();
+        let retries_end = Instant::now() + RETRIES_END;
         let mut tried: SmallVec<[Arc<TabletServer>; 2]> = SmallVec::new();
+        let mut last_error: Option<Error> = None;
         loop {
-            let server = self.choose(target, &tried).await?;
-            let error = match server.pool.acquire(needs).await {
+            let server = match self.choose(target, &tried).await {
+                Ok(server) => server,
+                // Those that were tried are out of the question; what was wrong with them says more.
+                Err(error) => return Err(last_error.map_or(error, |last| failed(target, &last))),
+            };
+            let acquiring = server.pool.acquire(needs);
+            let outcome = match &last_error {
+                None => acquiring.await,
+                Some(last) => match timeout_at(retries_end, acquiring).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return Err(failed(target, last)),
+                },
+            };
+            let error = match outcome {
                 Ok(connection) => return Ok(connection),
+                Err(error) if error.retry() != Retry::FreshConnection => return Err(error),
                 Err(error) => error,
             };
-            if error.retry() != Retry::FreshConnection {
-                return Err(error);
-            }
             server.poke.notify_one();
             tried.push(server);
-            let may_try_another = tried.len() < ATTEMPTS_MAX && began.elapsed() < NEXT_ATTEMPT_WITHIN;
-            if !may_try_another || !self.has_untried(target, &tried) {
-                return Err(no_healthy_tablet(target, &String::from_utf8_lossy(error.message())));
+            if tried.len() == ATTEMPTS_MAX || Instant::now() >= retries_end {
+                return Err(failed(target, &error));
             }
+            last_error = Some(error);
         }
     }
 
@@ -249,8 +260,9 @@ impl Gateway {
     async fn choose_slowly(&self, target: &Target, tried: &[Arc<TabletServer>]) -> Result<Arc<TabletServer>> {
         self.sync();
         let table = self.table.load_full();
+        let deadline = Instant::now() + FIRST_POLLS_MAX;
         for Entry { server, .. } in entries_of(&table, target) {
-            server.wait_until_known(FIRST_POLLS_MAX).await;
+            server.wait_until_known(deadline).await;
         }
         match self.choose_healthy(&table, target, tried) {
             Some(server) => Ok(server.clone()),
@@ -282,10 +294,6 @@ impl Gateway {
         let candidates: SmallVec<[Candidate; 8]> = healthy.iter().enumerate().map(candidate).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         choice::choose(&candidates, turn).map(|index| &healthy[index].server)
-    }
-
-    fn has_untried(&self, target: &Target, tried: &[Arc<TabletServer>]) -> bool {
-        self.choose_healthy(&self.table.load(), target, tried).is_some()
     }
 
     fn nobody_healthy(&self, table: &Table, target: &Target) -> Error {
@@ -322,13 +330,10 @@ const FIRST_POLLS_MAX: Duration = Duration::from_secs(1);
 /// Tablets that one acquire tries (Vitess's `retry-count` 2).
 const ATTEMPTS_MAX: usize = 3;
 
-/// Another tablet is tried only so early that a second connect still ends within two seconds.
-const NEXT_ATTEMPT_WITHIN: Duration = Duration::from_millis(400);
+/// No tablet is tried later than this after the first: an acquire must not take two seconds.
+const RETRIES_END: Duration = Duration::from_millis(1_800);
 
-const _: () = assert!(
-    NEXT_ATTEMPT_WITHIN.as_millis() + limits::BACKEND_CONNECT_TIMEOUT.as_millis() < 2_000,
-    "an acquire must not take two seconds"
-);
+const _: () = assert!(limits::BACKEND_CONNECT_TIMEOUT.as_millis() < RETRIES_END.as_millis());
 
 fn contains(servers: &[Arc<TabletServer>], server: &Arc<TabletServer>) -> bool {
     servers.iter().any(|other| Arc::ptr_eq(other, server))
@@ -341,6 +346,11 @@ fn entries_of<'a>(table: &'a Table, target: &'a Target) -> impl Iterator<Item = 
         tablet.tablet_type == target.tablet_type
             && target.alias.as_ref().is_none_or(|alias| *alias == tablet.alias)
     })
+}
+
+/// A target for which every attempt to connect failed.
+fn failed(target: &Target, error: &Error) -> Error {
+    no_healthy_tablet(target, &String::from_utf8_lossy(error.message()))
 }
 
 fn no_healthy_tablet(target: &Target, why: &str) -> Error {

@@ -77,12 +77,12 @@ impl TabletServer {
         self.changes.send_replace(state);
     }
 
-    /// Waits until the first poll has ended, for at most `limit`.
-    pub(super) async fn wait_until_known(&self, limit: Duration) {
+    /// Waits until the first poll has ended, or until `deadline`.
+    pub(super) async fn wait_until_known(&self, deadline: Instant) {
         let mut changes = self.changes.subscribe();
         let known = changes.wait_for(|state| *state != ServingState::Unknown);
-        // Running into the limit means that the caller goes on without knowing.
-        let _ = tokio::time::timeout(limit, known).await;
+        // Running into the deadline means that the caller goes on without knowing.
+        let _ = tokio::time::timeout_at(deadline, known).await;
     }
 
     pub(super) fn lag(&self) -> Option<Duration> {

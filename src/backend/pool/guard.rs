@@ -14,7 +14,8 @@ use std::ops::{Deref, DerefMut};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::{CloseReason, Permit};
+use super::stats::CloseReason;
+use super::tablet_pool::Permit;
 use crate::backend::connection::{BackendConnection, Fate};
 use crate::limits;
 

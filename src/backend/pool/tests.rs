@@ -1,14 +1,15 @@
 //! Pools against a server of our own: limits, waiting, and what comes back in which state.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::backend::fake_server::{Answer, FakeServer};
-use crate::backend::{SessionSettings, SessionState};
+use crate::backend::{Flavor, SessionSettings, SessionState};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::wire::{Command, StatusFlags};
 
 const NEEDS: Needs = Needs { flavor: Flavor { deprecate_eof: true, found_rows: false }, settings: 0 };
@@ -226,6 +227,20 @@ async fn a_cancelled_connect_leaves_nothing_behind() {
     let cancelled = timeout(Duration::from_millis(10), pool.acquire(&NEEDS)).await;
     assert!(cancelled.is_err());
     assert_eq!((pool.stats().open, pool.stats().in_use), (0, 0));
+}
+
+#[tokio::test]
+async fn connecting_to_a_silent_server_is_cut_too() {
+    let server = FakeServer::start().await;
+    server.freeze();
+    let pool = pool(&server, 1);
+    let connecting = pool.clone();
+    let connecting = tokio::spawn(async move { connecting.acquire(&NEEDS).await.map(drop) });
+    while pool.cut_exchanges_since(0) == 0 {
+        yield_now().await;
+    }
+    let error = connecting.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (Some(ErrorKind::ConnectFailed), Retry::FreshConnection));
 }
 
 #[tokio::test]

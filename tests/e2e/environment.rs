@@ -64,8 +64,7 @@ impl Environment {
         }
         let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
         Topology::of_the_scripts().write(folder, &addresses)?;
-        let mut router = Router::start(folder, &backends[0].credentials().app_password)?;
-        router.wait_for_keyspaces()?;
+        let router = Router::start(folder, &backends[0].credentials().app_password)?;
         Ok(Self {
             engine,
             folder: folder.to_owned(),
@@ -330,7 +329,7 @@ impl Router {
             .spawn()
             .map_err(|error| format!("cannot start the router: {error}"))?;
         let mut router = Self { address, http, log, child: Some(child) };
-        router.wait("select 1", None)?;
+        router.wait()?;
         Ok(router)
     }
 
@@ -346,24 +345,19 @@ impl Router {
         self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Waits until every keyspace of the scripts answers.
-    fn wait_for_keyspaces(&mut self) -> Result<(), String> {
-        KEYSPACES
-            .iter()
-            .try_for_each(|(keyspace, _)| self.wait("select count(*) from points", Some(keyspace)))
-    }
-
-    fn wait(&mut self, statement: &str, keyspace: Option<&str>) -> Result<(), String> {
+    /// Waits until every tablet is SERVING.
+    fn wait(&mut self) -> Result<(), String> {
         let begin = Instant::now();
-        let mut options = Options::new(self.address, ROUTER_USER, ROUTER_PASSWORD);
-        options.database = keyspace.map(str::to_owned);
+        let options = Options::new(self.address, ROUTER_USER, ROUTER_PASSWORD);
         loop {
-            let error = match Client::login(&options).and_then(|mut client| client.run(statement)) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+            let answer = Client::login(&options).and_then(|mut client| client.rows("show vitess_tablets"));
+            if let Ok(tablets) = &answer
+                && tablets.iter().all(|tablet| tablet[4].as_deref() == Some("SERVING"))
+            {
+                return Ok(());
+            }
             if !self.is_running() || begin.elapsed() > ROUTER_WAIT {
-                return Err(format!("the router does not serve {keyspace:?}: {error}\n{}", self.log_text()));
+                return Err(format!("the router does not serve: {answer:?}\n{}", self.log_text()));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -1,7 +1,8 @@
 //! End-to-end tests: every statement runs on a plain server and through Shardgate, on both engines.
 //!
-//! `cargo test --test e2e -- [--engine=mariadb|mysql] [--self] [--list] [FILTER…]`; a filter is part of a
-//! test's name, such as `mariadb::script::join`; `--self` puts a second plain server in the router's place. It is a harness of its own, because servers are started once for all tests.
+//! `cargo test --test e2e -- [--engine=mariadb|mysql] [--self] [--all] [--list] [FILTER…]`; a filter is part of a
+//! test's name, such as `mariadb::script::join`; `--self` puts a second plain server in the router's place, and
+//! `--all` prints every difference. It is a harness of its own, because servers are started once for all tests.
 
 // A test program speaks to its reader, and may end by a panic.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut totals = Totals::default();
+    let mut totals = Totals { printed_max: arguments.printed_max, ..Totals::default() };
     for engine in Engine::ALL {
         if arguments.engine.is_none_or(|wanted| wanted == engine) {
             run_engine(engine, &scripts, &arguments, &mut totals);
@@ -62,16 +63,20 @@ fn main() -> ExitCode {
 struct Arguments {
     engine: Option<Engine>,
     list: bool,
+    printed_max: usize,
     double: bool,
     filters: Vec<String>,
 }
 
 impl Arguments {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut parsed = Self { engine: None, list: false, double: false, filters: Vec::new() };
+        let mut parsed =
+            Self { engine: None, printed_max: PRINTED_MAX, list: false, double: false, filters: Vec::new() };
         for argument in arguments {
             if let Some(engine) = argument.strip_prefix("--engine=") {
                 parsed.engine = script::engine(engine).ok();
+            } else if argument == "--all" {
+                parsed.printed_max = usize::MAX;
             } else if argument == "--list" {
                 parsed.list = true;
             } else if argument == "--self" {
@@ -90,6 +95,7 @@ impl Arguments {
 
 #[derive(Default)]
 struct Totals {
+    printed_max: usize,
     passed: usize,
     failed: Vec<String>,
     statements: usize,
@@ -106,11 +112,11 @@ impl Totals {
             return;
         }
         println!("test {name} ... FAILED ({} differences)", problems.len());
-        for problem in problems.iter().take(PRINTED_MAX) {
+        for problem in problems.iter().take(self.printed_max) {
             println!("  {problem}");
         }
-        if problems.len() > PRINTED_MAX {
-            println!("  … and {} more", problems.len() - PRINTED_MAX);
+        if problems.len() > self.printed_max {
+            println!("  … and {} more", problems.len() - self.printed_max);
         }
         self.failed.push(name.to_owned());
     }

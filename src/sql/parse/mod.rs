@@ -101,9 +101,8 @@ pub fn parse_expression(text: &[u8], options: &LexOptions) -> Result<Expr, Error
     let query = [SELECT, text].concat();
     let mut lexed = Lexed::new();
     super::lex(&query, 0, options, &mut lexed).map_err(|_| syntax_error(text, 0))?;
-    let statement = parse(&query, &lexed, options).map_err(|failure| {
-        syntax_error(text, (failure.offset as usize).saturating_sub(SELECT.len()))
-    })?;
+    let statement = parse(&query, &lexed, options)
+        .map_err(|failure| syntax_error(text, (failure.offset as usize).saturating_sub(SELECT.len())))?;
     let Statement::Query(query) = statement else { return Err(syntax_error(text, 0)) };
     match *query.body {
         SetExpr::Select(select) => match select.projection.into_iter().next() {

@@ -1,49 +1,83 @@
-//! The values of a statement's arguments: literals in its text, or bound parameters.
+//! The values of a statement's arguments for the engine: literals in its text, or bound parameters.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::job::{Execution, Job};
+use crate::engine;
 use crate::error::{Error, Result};
-use crate::plan::primitive::RouteValue;
-use crate::sql::{Arg, ArgKind, LexOptions, Lexed, LiteralError, arg_value};
+use crate::sql::{Arg, ArgKind, LexOptions, Lexed, LiteralError, SqlMode, arg_value};
 use crate::value::{Value, ValueRef};
+use crate::wire::Malformed;
 
-use super::job::Execution;
+/// What becomes of the `?` of a prepared statement in texts that are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placeholders {
+    /// Their values are put in: the text is sent as a plain query.
+    Inline,
+    /// They stay: the text is prepared, and the values follow in the execution.
+    Keep,
+}
 
 /// Where a statement's arguments are found.
 pub(super) struct Arguments<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) lexed: &'a Lexed,
-    pub(super) options: LexOptions,
-    pub(super) execution: Option<Execution<'a>>,
-    pub(super) user_variables: &'a std::collections::HashMap<Box<str>, Value>,
+    text: &'a [u8],
+    lexed: &'a Lexed,
+    options: LexOptions,
+    execution: Option<Execution<'a>>,
+    user_variables: Arc<HashMap<Box<str>, Value>>,
+    placeholders: Placeholders,
 }
 
-impl Arguments<'_> {
-    /// The value that routing asks for.
-    pub(super) fn route_value(&self, value: &RouteValue) -> Result<Value> {
-        match value {
-            RouteValue::Literal(value) => Ok(value.clone()),
-            RouteValue::Arg(index) => self.value(self.arg(*index)?),
-            RouteValue::NegatedArg(index) => Ok(negate(self.value(self.arg(*index)?)?)),
+impl<'a> Arguments<'a> {
+    /// The arguments of the job's statement.
+    pub(super) fn new(job: &Job<'a>, placeholders: Placeholders) -> Self {
+        Self {
+            text: job.text,
+            lexed: job.lexed,
+            options: job.session.settings.lex_options(),
+            execution: job.execution,
+            user_variables: job.session.user_variables.clone(),
+            placeholders,
         }
     }
 
-    /// The items of a list argument.
-    pub(super) fn list(&self, index: u32) -> Result<Vec<Value>> {
-        match self.arg(index)?.kind {
-            ArgKind::List { first, count } => {
-                self.lexed.items(first, count).iter().map(|item| self.value(item)).collect()
+    /// The statement's text with its parameters as literals, so far as they are wanted so.
+    pub(super) fn inline(&self) -> Result<Cow<'a, [u8]>> {
+        if self.execution.is_none() {
+            return Ok(Cow::Borrowed(self.text));
+        }
+        let mut out = Vec::with_capacity(self.text.len() + 64);
+        let mut copied = 0;
+        for arg in &self.lexed.args {
+            if matches!(arg.kind, ArgKind::Placeholder(_)) {
+                out.extend_from_slice(self.text.get(copied..arg.span.range().start).unwrap_or_default());
+                self.write_one(arg, &mut out)?;
+                copied = arg.span.range().end;
             }
-            _ => Err(Error::bug(format!("argument {index} is no list"))),
         }
+        out.extend_from_slice(self.text.get(copied..).unwrap_or_default());
+        Ok(Cow::Owned(out))
     }
 
-    /// One item or argument.
-    pub(super) fn value(&self, arg: &Arg) -> Result<Value> {
+    fn arg(&self, index: u32) -> Result<&Arg> {
+        let unknown = || Error::bug(format!("the statement has no argument {index}"));
+        self.lexed.args.get(index as usize).ok_or_else(unknown)
+    }
+
+    fn item(&self, index: u32, item: u32) -> Result<&Arg> {
+        let items = match self.arg(index)?.kind {
+            ArgKind::List { first, count } => self.lexed.items(first, count),
+            _ => &[],
+        };
+        items.get(item as usize).ok_or_else(|| Error::bug(format!("argument {index} has no item {item}")))
+    }
+
+    fn value_of(&self, arg: &Arg) -> Result<Value> {
         match arg.kind {
             ArgKind::Placeholder(number) => self.parameter(number),
-            ArgKind::UserVariable => {
-                let name = crate::sql::ident::name_of(&arg.span.of(self.text)[1..]).to_lowercase();
-                Ok(self.user_variables.get(name.as_str()).cloned().unwrap_or_default())
-            }
+            ArgKind::UserVariable => Ok(self.user_variable(arg)),
             _ => {
                 let mut scratch = Vec::new();
                 let value = arg_value(self.text, arg, &self.options, &mut scratch);
@@ -59,70 +93,57 @@ impl Arguments<'_> {
         }
     }
 
-    /// The bound parameter with this number.
-    pub(super) fn parameter(&self, number: u16) -> Result<Value> {
+    fn user_variable(&self, arg: &Arg) -> Value {
+        let source = arg.span.of(self.text).get(1..).unwrap_or_default();
+        let name = crate::sql::ident::name_of(source).to_lowercase();
+        self.user_variables.get(name.as_str()).cloned().unwrap_or_default()
+    }
+
+    fn parameter(&self, number: u16) -> Result<Value> {
         let execution = self.execution.ok_or_else(|| Error::bug("a placeholder without parameters"))?;
         let mut parameters = execution.parameters.iter(execution.long_data);
-        match parameters.nth(number.into()) {
-            Some(parameter) => {
-                let parameter = parameter.map_err(crate::wire::Malformed::into_client_error)?;
-                let mut scratch = Vec::new();
-                let value =
-                    parameter.decode(&mut scratch).map_err(crate::wire::Malformed::into_client_error)?;
-                Ok(value.to_owned())
+        let unknown = || Error::bug(format!("the statement has no parameter {number}"));
+        let parameter = parameters.nth(number.into()).ok_or_else(unknown)?;
+        let parameter = parameter.map_err(Malformed::into_client_error)?;
+        let mut scratch = Vec::new();
+        let value = parameter.decode(&mut scratch).map_err(Malformed::into_client_error)?;
+        Ok(value.to_owned())
+    }
+
+    fn write_one(&self, arg: &Arg, out: &mut Vec<u8>) -> Result<()> {
+        match arg.kind {
+            ArgKind::Placeholder(_) if self.placeholders == Placeholders::Keep => out.push(b'?'),
+            ArgKind::Placeholder(_) | ArgKind::UserVariable => {
+                let plain = self.options.mode.contains(SqlMode::NO_BACKSLASH_ESCAPES);
+                self.value_of(arg)?.as_ref().render_literal(out, plain);
             }
-            None => Err(Error::bug(format!("the statement has no parameter {number}"))),
+            _ => out.extend_from_slice(arg.span.of(self.text)),
         }
-    }
-
-    pub(super) fn arg(&self, index: u32) -> Result<&Arg> {
-        self.lexed
-            .args
-            .get(index as usize)
-            .ok_or_else(|| Error::bug(format!("the statement has no argument {index}")))
+        Ok(())
     }
 }
 
-/// The value behind a minus sign.
-fn negate(value: Value) -> Value {
-    let with_sign = |text: &[u8]| match text.strip_prefix(b"-") {
-        Some(positive) => positive.into(),
-        None => [b"-", text].concat().into_boxed_slice(),
-    };
-    match value {
-        Value::Int(number) => number
-            .checked_neg()
-            .map_or_else(|| Value::Decimal(with_sign(number.to_string().as_bytes())), Value::Int),
-        Value::UInt(number) => match 0i64.checked_sub_unsigned(number) {
-            Some(negative) => Value::Int(negative),
-            None => Value::Decimal(with_sign(number.to_string().as_bytes())),
-        },
-        Value::Decimal(text) => Value::Decimal(with_sign(&text)),
-        Value::Double(number) => Value::Double(-number),
-        Value::Float(number) => Value::Float(-number),
-        // Minus makes a number of a string: which one, the servers know better.
-        Value::Text(text) | Value::Bytes(text) | Value::Bit(text) | Value::Temporal(_, text) => {
-            Value::Decimal(with_sign(&text))
-        }
-        Value::Null => Value::Null,
+impl engine::Arguments for Arguments<'_> {
+    fn value(&self, index: u32) -> Result<Value> {
+        self.value_of(self.arg(index)?)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn write(&self, index: u32, out: &mut Vec<u8>) -> Result<()> {
+        self.write_one(self.arg(index)?, out)
+    }
 
-    #[test]
-    fn minus_stays_exact() {
-        assert_eq!(negate(Value::UInt(5)), Value::Int(-5));
-        assert_eq!(negate(Value::Int(-5)), Value::Int(5));
-        assert_eq!(negate(Value::UInt(1 << 63)), Value::Int(i64::MIN));
-        assert_eq!(negate(Value::UInt(u64::MAX)), Value::Decimal(b"-18446744073709551615".as_slice().into()));
-        assert_eq!(negate(Value::Int(i64::MIN)), Value::Decimal(b"9223372036854775808".as_slice().into()));
-        assert_eq!(
-            negate(Value::Decimal(b"1.5".as_slice().into())),
-            Value::Decimal(b"-1.5".as_slice().into())
-        );
-        assert_eq!(negate(Value::Null), Value::Null);
+    fn list_count(&self, index: u32) -> Result<u32> {
+        match self.arg(index)?.kind {
+            ArgKind::List { count, .. } => Ok(count),
+            _ => Err(Error::bug(format!("argument {index} is no list"))),
+        }
+    }
+
+    fn list_value(&self, index: u32, item: u32) -> Result<Value> {
+        self.value_of(self.item(index, item)?)
+    }
+
+    fn write_list_item(&self, index: u32, item: u32, out: &mut Vec<u8>) -> Result<()> {
+        self.write_one(self.item(index, item)?, out)
     }
 }

@@ -30,12 +30,7 @@ impl Executor {
                 Error::new(ErrorKind::QueryInterrupted, "Connection was killed")
             }
         };
-        let transaction = &mut job.session.transaction;
-        let halves = transaction.shards.iter().filter(|shard| shard.connection.owed_count() > 0);
-        let halves: Vec<_> = halves.map(|shard| shard.target.clone()).collect();
-        for target in halves {
-            transaction.lose(&target, error.clone());
-        }
+        self.recover(job.session).await;
         Err(error)
     }
 }

@@ -7,7 +7,6 @@
 mod arguments;
 mod describe;
 mod exchange;
-mod insert;
 mod interrupt;
 mod job;
 mod kill;
@@ -18,16 +17,15 @@ mod plan_cache;
 mod planned;
 mod prepared;
 mod query;
-mod resolve;
 mod scatter;
 mod scratch;
 mod sequence;
 mod session_query;
+mod session_values;
 mod set;
 mod show;
 mod table;
 mod target;
-mod template;
 mod transaction;
 mod write;
 

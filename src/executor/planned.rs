@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use super::Executor;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Placeholders};
 use super::exchange::Payload;
 use super::job::Job;
 use super::place;
 use super::plan_cache::PlanKey;
 use super::prepared::Preparation;
-use super::resolve::Resolver;
-use super::template::{Placeholders, Renderer};
+use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
+use super::session_values::SessionValues;
+use crate::engine::{self, InsertSource, Run, ShardPart, Shards};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
-use crate::plan::primitive::{Primitive, Query, Route, Several};
+use crate::plan::primitive::{Insert, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
-use crate::sql::{LexFlags, LexOptions, Lexed, StatementKind};
-use crate::topology::{KeyspaceName, TabletType};
+use crate::sql::{LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
+use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
 
 impl Executor {
     /// Runs a statement that has a plan.
@@ -56,14 +57,17 @@ impl Executor {
     }
 
     async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
-        let targets = self.targets(job, route)?;
-        if let [target] = targets.as_slice() {
-            return self.at_one_shard(job, target, &route.query).await;
-        }
+        let placed = self.place(job, route)?;
+        let (keyspace, parts) = match placed {
+            Placed::One(target) => return self.at_one_shard(job, &target, &route.query).await,
+            Placed::Several(keyspace, parts) => (keyspace, parts),
+        };
+        let snapshot = job.snapshot.clone();
+        let parts = parts_in(&snapshot, &keyspace, &parts)?;
         match &route.several {
-            Several::Combine(tree) => Box::pin(self.scatter(job, &targets, tree)).await,
-            Several::Write(query) => Box::pin(self.write_to(job, &targets, query, false)).await,
-            Several::WriteSame(query) => Box::pin(self.write_to(job, &targets, query, true)).await,
+            Several::Combine(tree) => Box::pin(self.combine(job, &keyspace, &parts, tree)).await,
+            Several::Write(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, false)).await,
+            Several::WriteSame(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, true)).await,
             Several::Unsupported(what) => Err(Error::unsupported(what.as_ref())),
             Several::Never => Err(Error::unsupported(
                 "a comparison of a sharding key with a value of another type, which any shard may match",
@@ -74,14 +78,14 @@ impl Executor {
     /// The statement at its only shard: the reply's packets pass through.
     async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
         let is_write = !job.lexed.is_read_only_query();
-        if matches!(query, Query::Original) {
+        let Query::Template(template) = query else {
             let payload = match job.execution {
                 Some(execution) => Payload::Execute(job.text, execution),
                 None => Payload::Query(job.text),
             };
             return self.forward(job, target, payload, is_write).await.map(drop);
-        }
-        let text = self.render(job, query, Placeholders::Keep)?;
+        };
+        let text = self.render(job, template, Placeholders::Keep)?;
         let payload = match job.execution {
             Some(execution) => Payload::Execute(&text, execution),
             None => Payload::Query(&text),
@@ -89,41 +93,104 @@ impl Executor {
         Box::pin(self.forward(job, target, payload, is_write)).await.map(drop)
     }
 
+    /// A query whose rows the engine combines.
+    async fn combine(
+        &self,
+        job: &mut Job<'_>,
+        keyspace: &KeyspaceName,
+        parts: &[ShardPart<'_>],
+        tree: &Primitive,
+    ) -> Result<()> {
+        let (status, needs, is_binary) = (job.status(), job.needs(), job.execution.is_some());
+        let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
+        let text = arguments.inline()?;
+        let run = Run { keyspace, parts, text: &text, args: &arguments, session: &values };
+        let outcome = {
+            let mut access =
+                ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
+            let mut sink = ClientRows { client: &mut *job.client, status, is_binary, columns: Vec::new() };
+            engine::execute(tree, &run, &mut access, &mut sink).await
+        };
+        self.recover(job.session).await;
+        let row_count = outcome?;
+        job.session.row_count = -1;
+        job.session.found_rows = row_count;
+        Ok(())
+    }
+
     /// A statement without rows at several shards.
     async fn write_to(
         &self,
         job: &mut Job<'_>,
-        targets: &[Target],
+        keyspace: &KeyspaceName,
+        parts: &[ShardPart<'_>],
         query: &Query,
         is_same: bool,
     ) -> Result<()> {
-        let text = self.render(job, query, Placeholders::Inline)?;
-        let texts: Vec<_> = targets.iter().map(|target| (target.clone(), text.clone())).collect();
-        let mut changes = if job.lexed.kind.is_dml() {
-            self.change_shards(job, &texts).await?
-        } else {
-            self.change_without_transaction(job, &texts).await?
-        };
-        if is_same {
-            changes = changes.of_one(targets.len());
-        }
-        self.send_changes(job, &changes);
+        let (needs, is_transactional) = (job.needs(), job.lexed.kind.is_dml());
+        let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
+        let text = arguments.inline()?;
+        let run = Run { keyspace, parts, text: &text, args: &arguments, session: &values };
+        let mut access = ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional };
+        let outcome = engine::write(query, is_same, &run, &mut access).await?;
+        self.send_outcome(job, &outcome);
         Ok(())
     }
 
-    /// The shards of a route, as targets.
-    fn targets(&self, job: &Job<'_>, route: &Route) -> Result<smallvec::SmallVec<[Target; 4]>> {
-        let arguments = arguments(job);
-        let resolver = Resolver { snapshot: &job.snapshot, session: job.session, arguments: &arguments };
-        let keyspace = resolver.route_keyspace(route)?;
-        let shards = resolver.shards(keyspace, &route.routing)?;
-        Ok(shards.iter().map(|shard| place::target(job.session, keyspace, shard.name().clone())).collect())
+    /// INSERT and REPLACE with rows: each row to its shard.
+    async fn insert(&self, job: &mut Job<'_>, insert: &Insert) -> Result<()> {
+        let needs = job.needs();
+        let snapshot = job.snapshot.clone();
+        let unknown =
+            || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{}'", insert.keyspace));
+        let keyspace = snapshot.topology.keyspace(&insert.keyspace).ok_or_else(unknown)?;
+        let options = job.session.settings.lex_options();
+        let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
+        let run = Run {
+            keyspace: &insert.keyspace,
+            parts: &[],
+            text: job.text,
+            args: &arguments,
+            session: &values,
+        };
+        let source = InsertSource {
+            lexed: job.lexed,
+            options: &options,
+            keyspace,
+            zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
+        };
+        let mut access =
+            ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
+        let mut sequences = SequenceAccess { executor: self, snapshot: &snapshot };
+        let outcome = engine::insert(insert, &run, &source, &mut access, &mut sequences).await?;
+        self.send_outcome(job, &outcome);
+        Ok(())
     }
 
-    /// A query's text for this statement.
-    pub(super) fn render(&self, job: &Job<'_>, query: &Query, placeholders: Placeholders) -> Result<Vec<u8>> {
-        let arguments = arguments(job);
-        Renderer::new(self, job, &arguments, placeholders).query(query)
+    /// The shards of a route.
+    fn place(&self, job: &Job<'_>, route: &Route) -> Result<Placed> {
+        let arguments = Arguments::new(job, Placeholders::Inline);
+        let keyspace = route_keyspace(job, route, &arguments)?;
+        let target = |shard: &Shard| place::target(job.session, keyspace, shard.name().clone());
+        match engine::resolve(&route.routing, keyspace, &arguments)? {
+            Shards::Any => place::any_shard(&job.snapshot, keyspace.name(), job.session).map(Placed::One),
+            Shards::These(parts) => match parts.as_slice() {
+                [part] => Ok(Placed::One(target(part.shard))),
+                parts => {
+                    let parts = parts.iter().map(|part| (part.shard.name().clone(), part.items.clone()));
+                    Ok(Placed::Several(keyspace.name().clone(), parts.collect()))
+                }
+            },
+        }
+    }
+
+    /// A template's text for one shard.
+    fn render(&self, job: &Job<'_>, template: &Template, placeholders: Placeholders) -> Result<Vec<u8>> {
+        let arguments = Arguments::new(job, placeholders);
+        let values = SessionValues::new(self, job);
+        let mut text = Vec::with_capacity(job.text.len() + 64);
+        engine::render(template, &arguments, &values, None, b"", &mut text)?;
+        Ok(text)
     }
 
     /// The plan of the job's statement, from the cache if it is there.
@@ -211,22 +278,53 @@ impl Executor {
         };
         let target = place::any_shard(&job.snapshot, &keyspace, job.session)?;
         let text = match query {
-            Some(query) => self.render(job, query, Placeholders::Keep)?,
+            Some(Query::Template(template)) => self.render(job, template, Placeholders::Keep)?,
+            Some(Query::Original) => job.text.to_vec(),
             None => super::describe::with_database_names(job),
         };
         Ok(Preparation::AtServer(target, text))
     }
 }
 
-/// Where the job's arguments are found.
-pub(super) fn arguments<'a>(job: &'a Job<'_>) -> Arguments<'a> {
-    Arguments {
-        text: job.text,
-        lexed: job.lexed,
-        options: job.session.settings.lex_options(),
-        execution: job.execution,
-        user_variables: &job.session.user_variables,
+/// Where a route leads, without borrowing the job.
+enum Placed {
+    One(Target),
+    Several(KeyspaceName, Vec<(ShardName, Option<Vec<u32>>)>),
+}
+
+/// The keyspace of a route. For system tables it may be named in the statement, as keyspace or as database.
+fn route_keyspace<'j>(job: &'j Job<'_>, route: &Route, arguments: &Arguments<'_>) -> Result<&'j Keyspace> {
+    let topology = &job.snapshot.topology;
+    if let Routing::SystemSchema(Some(value)) = &route.routing {
+        let value = engine::value_of(value, arguments)?;
+        let name = value.as_ref().to_bytes();
+        let mut keyspaces = topology.keyspaces().iter();
+        let named = keyspaces
+            .find(|keyspace| keyspace.name().as_bytes() == &*name || keyspace.db_name().as_bytes() == &*name);
+        if let Some(keyspace) = named {
+            return Ok(keyspace);
+        }
     }
+    let name = match &route.keyspace {
+        Some(name) => name.to_string(),
+        None => place::any_keyspace(job.session, &job.snapshot)?,
+    };
+    let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"));
+    topology.keyspace(&name).ok_or_else(unknown)
+}
+
+/// The engine's form of the parts.
+fn parts_in<'s>(
+    snapshot: &'s Snapshot,
+    keyspace: &KeyspaceName,
+    parts: &[(ShardName, Option<Vec<u32>>)],
+) -> Result<Vec<ShardPart<'s>>> {
+    let unknown = || Error::bug(format!("a shard of keyspace {keyspace} is gone from its own snapshot"));
+    let keyspace = snapshot.topology.keyspace(keyspace).ok_or_else(unknown)?;
+    let part = |(name, items): &(ShardName, Option<Vec<u32>>)| {
+        Ok(ShardPart { shard: keyspace.shard(name).ok_or_else(unknown)?, items: items.clone() })
+    };
+    parts.iter().map(part).collect()
 }
 
 /// Only a primary takes changes.

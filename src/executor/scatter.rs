@@ -1,16 +1,219 @@
-//! tmp
+//! The engine's view of shards: a query or a change at several of them, within the session's transaction.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
 use super::Executor;
-use super::job::Job;
-use crate::error::{Error, Result};
+use super::exchange::Lease;
+use crate::backend::RowStream;
+use crate::backend::pool::Needs;
+use crate::engine::{ResultSink, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
-use crate::plan::primitive::Primitive;
-impl Executor {
-    pub(super) async fn scatter(
-        &self,
-        _job: &mut Job<'_>,
-        _targets: &[Target],
-        _tree: &Primitive,
-    ) -> Result<()> {
-        Err(Error::unsupported("scatter"))
+use crate::server::{ClientStream, ResultEnd};
+use crate::session::Session;
+use crate::session::lease::{Returns, ShardLease};
+use crate::session::transaction::ShardSession;
+use crate::topology::{KeyspaceName, ShardName, Snapshot};
+use crate::wire::row::text_row_to_binary;
+use crate::wire::{ColumnDefinition, Command, Malformed, StatusFlags};
+
+/// Bytes of an unwanted result that are read to keep a transaction's connection; more lose it.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
+/// Longest wait for that.
+const DRAIN_WAIT: Duration = Duration::from_secs(2);
+
+/// The shards of one statement.
+pub(super) struct ShardAccess<'a> {
+    pub(super) executor: &'a Executor,
+    pub(super) session: &'a mut Session,
+    pub(super) needs: Needs,
+    /// Changes are wrapped in a transaction of their own where there is none.
+    pub(super) is_transactional: bool,
+}
+
+impl ShardAccess<'_> {
+    fn target(&self, keyspace: &KeyspaceName, shard: ShardName) -> Target {
+        let mut target = Target::new(keyspace.clone(), shard, self.session.target.tablet_type);
+        target.alias = self.session.target.alias.clone();
+        target
     }
+
+    async fn lease(&mut self, target: &Target) -> Result<ShardLease> {
+        let lease = self.executor.lease(self.session, target, &self.needs).await?;
+        let returns = self.session.returns.clone();
+        Ok(match lease {
+            Lease::Transient(connection) => ShardLease::transient(connection, returns),
+            Lease::Held(index) => ShardLease::held(self.session.transaction.shards.remove(index), returns),
+        })
+    }
+}
+
+impl ShardExecutor for ShardAccess<'_> {
+    type Stream = ShardRows;
+
+    async fn stream(&mut self, keyspace: &KeyspaceName, queries: Vec<ShardQuery>) -> Result<Vec<ShardRows>> {
+        let mut leases = Vec::with_capacity(queries.len());
+        for query in queries {
+            let target = self.target(keyspace, query.shard);
+            leases.push((self.lease(&target).await?, query.text));
+        }
+        let returns = self.session.returns.clone();
+        try_join_all(leases.into_iter().map(|(lease, text)| ShardRows::open(lease, text, returns.clone())))
+            .await
+    }
+
+    async fn write(
+        &mut self,
+        keyspace: &KeyspaceName,
+        queries: Vec<ShardQuery>,
+    ) -> Result<Vec<WriteOutcome>> {
+        let queries = queries.into_iter();
+        let texts: Vec<(Target, Vec<u8>)> =
+            queries.map(|query| (self.target(keyspace, query.shard), query.text)).collect();
+        self.executor.change(self.session, &self.needs, &texts, self.is_transactional).await
+    }
+}
+
+/// One shard's rows.
+pub(super) struct ShardRows {
+    stream: Option<RowStream<ShardLease>>,
+    row: Vec<u8>,
+    returns: Returns,
+}
+
+impl ShardRows {
+    /// Sends the query behind what is queued, and receives the head of its reply.
+    async fn open(mut lease: ShardLease, text: Vec<u8>, returns: Returns) -> Result<Self> {
+        lease.queue(&Command::Query(&text));
+        let preludes = lease.owed_count() - 1;
+        lease.flush().await?;
+        for _ in 0..preludes {
+            lease.receive_ok().await?;
+        }
+        let stream = RowStream::open(lease, false).await?;
+        Ok(Self { stream: Some(stream), row: Vec::new(), returns })
+    }
+}
+
+impl Drop for ShardRows {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.returns.give_back(stream);
+        }
+    }
+}
+
+impl crate::engine::RowStream for ShardRows {
+    fn columns(&self) -> &[ColumnDefinition] {
+        self.stream.as_ref().map_or(&[], |stream| stream.columns())
+    }
+
+    async fn advance(&mut self) -> Result<bool> {
+        let Some(stream) = &mut self.stream else { return Ok(false) };
+        match stream.next_row().await? {
+            Some(row) => {
+                self.row.clear();
+                self.row.extend_from_slice(row);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.is_ended())
+    }
+
+    fn row(&self) -> &[u8] {
+        &self.row
+    }
+
+    fn end(&self) -> StreamEnd {
+        let warnings = self.stream.as_ref().map_or(0, |stream| stream.summary().warnings);
+        StreamEnd { warnings: warnings.into() }
+    }
+}
+
+impl Executor {
+    /// Gives the session its connections back after a statement at several shards, however that ended. One whose reply
+    /// was not read to its end is read on, within limits, so that the transaction does not lose it.
+    pub(super) async fn recover(&self, session: &mut Session) {
+        let mut returned = session.returns.take();
+        for mut stream in returned.streams.drain(..) {
+            // The lease comes back by itself when the stream is dropped.
+            let _ = tokio::time::timeout(DRAIN_WAIT, stream.drain(DRAIN_BYTES_MAX)).await;
+        }
+        session.transaction.shards.append(&mut returned.shards);
+        session.transaction.shards.append(&mut session.returns.take().shards);
+        self.drop_lost_shards(session);
+    }
+
+    /// Connections in mid-reply or broken are of no use; losing one breaks an open transaction.
+    pub(super) fn drop_lost_shards(&self, session: &mut Session) {
+        let is_lost =
+            |shard: &ShardSession| shard.connection.is_broken() || shard.connection.owed_count() > 0;
+        let shards = session.transaction.shards.iter();
+        let lost: Vec<Target> =
+            shards.filter(|shard| is_lost(shard)).map(|shard| shard.target.clone()).collect();
+        for target in lost {
+            self.gateway().report_failure(&target);
+            let text = format!("the connection to {target} was lost");
+            session.transaction.lose(&target, Error::new(ErrorKind::BackendLost, text));
+        }
+    }
+}
+
+/// Numbers of sequences, for the engine.
+pub(super) struct SequenceAccess<'a> {
+    pub(super) executor: &'a Executor,
+    pub(super) snapshot: &'a Snapshot,
+}
+
+impl Sequences for SequenceAccess<'_> {
+    async fn reserve(&mut self, keyspace: &KeyspaceName, sequence: &str, count: u64) -> Result<u64> {
+        self.executor.next_values(self.snapshot, keyspace, sequence, count).await
+    }
+}
+
+/// The client as the sink of the engine's rows, in the protocol of its command.
+pub(super) struct ClientRows<'a> {
+    pub(super) client: &'a mut ClientStream,
+    pub(super) status: StatusFlags,
+    /// The command is COM_STMT_EXECUTE.
+    pub(super) is_binary: bool,
+    pub(super) columns: Vec<ColumnDefinition>,
+}
+
+impl ResultSink for ClientRows<'_> {
+    async fn columns(&mut self, columns: &[ColumnDefinition]) -> Result<()> {
+        if self.is_binary {
+            self.columns = columns.to_vec();
+        }
+        self.client.begin_result(columns, self.status).await.map_err(client_lost)
+    }
+
+    async fn row(&mut self, row: &[u8]) -> Result<()> {
+        if !self.is_binary {
+            return self.client.row(|out| out.extend_from_slice(row)).await.map_err(client_lost);
+        }
+        let mut failed = None;
+        let columns = &self.columns;
+        let sent = self.client.row(|out| failed = text_row_to_binary(columns, row, out).err()).await;
+        match failed {
+            Some(malformed) => Err(Malformed::into_backend_error(malformed)),
+            None => sent.map_err(client_lost),
+        }
+    }
+
+    async fn finish(&mut self, end: StreamEnd) -> Result<()> {
+        let warnings = u16::try_from(end.warnings).unwrap_or(u16::MAX);
+        self.client.end_result(ResultEnd { status: self.status, warnings });
+        Ok(())
+    }
+}
+
+pub(super) fn client_lost(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::ClientLost, format!("cannot send a result: {error}"))
 }

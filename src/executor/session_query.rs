@@ -73,7 +73,7 @@ impl Executor {
 
     fn variable(&self, session: &Session, name: &str) -> Option<(ColumnKind, Cell)> {
         let name = name.trim_start_matches('@');
-        if let Some(value) = session.router_variable(name) {
+        if let Some(value) = session.router_variables().value(name) {
             return Some((ColumnKind::Integer, Some(value.into_bytes())));
         }
         let name = name.rsplit('.').next().unwrap_or(name);

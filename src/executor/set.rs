@@ -330,7 +330,7 @@ fn substitute<'a>(session: &Session, text: &'a [u8], expression: Span) -> Result
             }
             TokenKind::SystemVariable => {
                 let name = String::from_utf8_lossy(token.span.of(source)).to_ascii_lowercase();
-                if let Some(value) = session.router_variable(name.trim_start_matches('@')) {
+                if let Some(value) = session.router_variables().value(name.trim_start_matches('@')) {
                     edits.push((token.span, value.into_bytes()));
                 }
             }

@@ -9,166 +9,135 @@ use super::Executor;
 use super::job::Job;
 use super::outcome::collect_warnings;
 use super::transaction::run;
-use crate::backend::pool::PooledConnection;
-use crate::error::{Error, Origin, Result};
+use crate::backend::pool::{Needs, PooledConnection};
+use crate::engine::WriteOutcome;
+use crate::error::{ERRNO_DEADLOCK, Error, Result};
 use crate::gateway::Target;
+use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::wire::{Command, OkPacket, ReplySummary};
 
 /// Savepoint around a statement; no client can have one of this name in use for long.
 const STATEMENT_SAVEPOINT: &str = "_shardgate_statement";
 
-/// What a statement did at all its shards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) affected_rows: u64,
-    pub(super) last_insert_id: u64,
-    pub(super) warnings: u16,
-    /// Rows matched, records and the like, as the servers' OK packets tell.
-    pub(super) info: Option<Info>,
-}
+/// What one shard did, and its warnings.
+type Changed = (ReplySummary, Diagnostics);
 
 impl Executor {
-    /// Sends each target its text, and makes one outcome of theirs.
-    pub(super) async fn change_shards(
+    /// Sends each target its text; the outcomes come in the order of the texts. `is_transactional`: all or none;
+    /// otherwise (DDL and the like) each target is for itself.
+    pub(super) async fn change(
         &self,
-        job: &mut Job<'_>,
+        session: &mut Session,
+        needs: &Needs,
         texts: &[(Target, Vec<u8>)],
-    ) -> Result<Changes> {
-        let is_own_transaction = !job.session.transaction.is_active();
-        job.session.transaction.open();
-        let outcome = self.change_in_transaction(job, texts, is_own_transaction).await;
+        is_transactional: bool,
+    ) -> Result<Vec<WriteOutcome>> {
+        if let [(target, text)] = texts {
+            return Ok(vec![self.change_one(session, needs, target, text).await?]);
+        }
+        if !is_transactional {
+            return self.change_each(session, needs, texts).await;
+        }
+        let is_own_transaction = !session.transaction.is_active();
+        session.transaction.open();
+        let outcome = self.change_all(session, needs, texts, is_own_transaction).await;
         match outcome {
-            Ok(changes) if is_own_transaction => self.commit(job.session).await.map(|()| changes),
-            Ok(changes) => Ok(changes),
-            Err(error) => {
-                if is_own_transaction {
-                    self.rollback(job.session).await;
-                }
+            Ok(outcomes) if is_own_transaction => self.commit(session).await.map(|()| outcomes),
+            Err(error) if is_own_transaction => {
+                self.rollback(session).await;
                 Err(error)
             }
+            outcome => outcome,
         }
     }
 
-    /// One statement without rows at one target, in the session's transaction if there is one.
-    pub(super) async fn change_one(
+    /// At one target, in the session's transaction if there is one.
+    async fn change_one(
         &self,
-        job: &mut Job<'_>,
+        session: &mut Session,
+        needs: &Needs,
         target: &Target,
         text: &[u8],
-    ) -> Result<Changes> {
-        let needs = job.needs();
-        let mut lease = self.lease(job.session, target, &needs).await?;
-        let connection = lease.connection(&mut job.session.transaction);
-        let outcome = change(connection, text, false).await;
-        if connection.is_broken() || connection.owed_count() > 0 {
-            let error = outcome.as_ref().err().cloned().unwrap_or_else(|| Error::bug("a broken connection"));
-            self.gateway().report_failure(target);
-            job.session.transaction.lose(target, error);
-        }
+    ) -> Result<WriteOutcome> {
+        let mut lease = self.lease(session, target, needs).await?;
+        let outcome = change(lease.connection(&mut session.transaction), text, false).await;
+        drop(lease);
+        self.drop_lost_shards(session);
         let (summary, warnings) = outcome?;
-        job.session.diagnostics = warnings;
-        let mut changes = Changes::default();
-        changes.add(&summary);
-        Ok(changes)
+        session.diagnostics = warnings;
+        Ok(outcome_of(&summary))
     }
 
-    /// A statement that ends transactions by itself, such as DDL: each target for itself. What failed where is told.
-    pub(super) async fn change_without_transaction(
+    /// Statements that end transactions by themselves: what failed where is told.
+    async fn change_each(
         &self,
-        job: &mut Job<'_>,
+        session: &mut Session,
+        needs: &Needs,
         texts: &[(Target, Vec<u8>)],
-    ) -> Result<Changes> {
-        let needs = job.needs();
-        let settings = job.session.settings.backend();
-        let outcomes = join_all(texts.iter().map(|(target, text)| async {
-            let mut connection = self.gateway().acquire(target, &needs).await?;
+    ) -> Result<Vec<WriteOutcome>> {
+        let settings = session.settings.backend();
+        let changed = join_all(texts.iter().map(|(target, text)| async {
+            let mut connection = self.gateway().acquire(target, needs).await?;
             connection.sync_settings(settings);
             change(&mut connection, text, false).await
         }))
         .await;
-        let mut changes = Changes::default();
-        let mut diagnostics = Diagnostics::default();
-        let mut failures = Vec::new();
-        for ((target, _), outcome) in texts.iter().zip(outcomes) {
-            match outcome {
-                Ok((summary, warnings)) => {
-                    changes.add(&summary);
-                    warnings.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
-                }
-                Err(error) => failures.push((target, error)),
-            }
-        }
-        job.session.diagnostics = diagnostics;
-        let Some((_, first)) = failures.first() else { return Ok(changes) };
+        let failures: Vec<(&Target, &Error)> = texts
+            .iter()
+            .zip(&changed)
+            .filter_map(|((target, _), outcome)| Some((target, outcome.as_ref().err()?)))
+            .collect();
+        let Some((_, first)) = failures.first() else {
+            return Ok(collect(session, changed.into_iter().flatten()));
+        };
         if failures.len() == texts.len() {
             // The same everywhere, as one server would have said it.
-            return Err(first.clone());
+            return Err((*first).clone());
         }
         let failed: Vec<String> = failures.iter().map(|(target, _)| target.to_string()).collect();
-        let text = String::from_utf8_lossy(first.message()).into_owned();
+        let text = String::from_utf8_lossy(first.message());
         let text =
             format!("{text} (failed on {} of {} shards: {})", failed.len(), texts.len(), failed.join(", "));
         Err(Error::from_backend(first.errno(), first.sqlstate(), text.as_bytes()))
     }
 
-    async fn change_in_transaction(
+    /// Within a transaction: every shard, or none.
+    async fn change_all(
         &self,
-        job: &mut Job<'_>,
+        session: &mut Session,
+        needs: &Needs,
         texts: &[(Target, Vec<u8>)],
         is_own_transaction: bool,
-    ) -> Result<Changes> {
-        let needs = job.needs();
+    ) -> Result<Vec<WriteOutcome>> {
         for (target, _) in texts {
-            self.lease(job.session, target, &needs).await?;
+            self.lease(session, target, needs).await?;
         }
-        let shards = job.session.transaction.shards.iter_mut();
+        let shards = session.transaction.shards.iter_mut();
         let parts = shards.filter_map(|shard| {
-            let (_, text) = texts.iter().find(|(target, _)| *target == shard.target)?;
+            let index = texts.iter().position(|(target, _)| *target == shard.target)?;
             shard.has_written = true;
-            Some(change(&mut shard.connection, text, !is_own_transaction))
+            let connection = &mut shard.connection;
+            Some(async move { (index, change(connection, &texts[index].1, !is_own_transaction).await) })
         });
-        let outcomes = join_all(parts).await;
-        let mut changes = Changes::default();
-        let mut diagnostics = Diagnostics::default();
-        let mut failure: Option<Error> = None;
-        for outcome in outcomes {
-            match outcome {
-                Ok((summary, warnings)) => {
-                    changes.add(&summary);
-                    warnings.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
-                }
-                Err(error) => failure = failure.or(Some(error)),
-            }
+        let mut changed = join_all(parts).await;
+        changed.sort_unstable_by_key(|(index, _)| *index);
+        let failure = changed.iter().find_map(|(_, outcome)| outcome.as_ref().err()).cloned();
+        let Some(error) = failure else {
+            return Ok(collect(session, changed.into_iter().filter_map(|(_, outcome)| outcome.ok())));
+        };
+        self.drop_lost_shards(session);
+        let is_rolled_back = error.kind().is_none() && error.errno() == ERRNO_DEADLOCK;
+        if !is_own_transaction && !is_rolled_back && session.transaction.check().is_ok() {
+            self.take_back(session, texts).await;
         }
-        if let Some(error) = failure {
-            self.take_back(job, texts, is_own_transaction, &error).await;
-            return Err(error);
-        }
-        job.session.diagnostics = diagnostics;
-        Ok(changes)
+        Err(error)
     }
 
     /// After a failure inside a transaction: nothing of the statement may stay behind.
-    async fn take_back(&self, job: &mut Job<'_>, texts: &[(Target, Vec<u8>)], is_own: bool, cause: &Error) {
-        let transaction = &mut job.session.transaction;
-        let lost: Vec<Target> = transaction
-            .shards
-            .iter()
-            .filter(|shard| shard.connection.is_broken() || shard.connection.owed_count() > 0)
-            .map(|shard| shard.target.clone())
-            .collect();
-        for target in &lost {
-            self.gateway().report_failure(target);
-            transaction.lose(target, cause.clone());
-        }
-        let is_server_error = cause.origin() == Origin::Backend && cause.kind().is_none();
-        let is_rolled_back = is_server_error && cause.errno() == crate::error::ERRNO_DEADLOCK;
-        if is_own || !lost.is_empty() || is_rolled_back {
-            return;
-        }
+    async fn take_back(&self, session: &mut Session, texts: &[(Target, Vec<u8>)]) {
         let statement = format!("ROLLBACK TO SAVEPOINT {STATEMENT_SAVEPOINT}");
-        let shards = transaction.shards.iter_mut();
+        let shards = session.transaction.shards.iter_mut();
         let participants = shards.filter(|shard| texts.iter().any(|(target, _)| *target == shard.target));
         let outcomes = join_all(participants.map(|shard| async {
             let outcome = run(shard, &statement).await;
@@ -177,34 +146,29 @@ impl Executor {
         .await;
         for (target, outcome) in outcomes {
             if let Err(error) = outcome {
-                job.session.transaction.lose(&target, error);
+                session.transaction.lose(&target, error);
             }
         }
     }
 
     /// Replies with what the statement did everywhere.
-    pub(super) fn send_changes(&self, job: &mut Job<'_>, changes: &Changes) {
-        let info = changes.info.as_ref().map(Info::to_string).unwrap_or_default();
-        job.session.row_count = i64::try_from(changes.affected_rows).unwrap_or(i64::MAX);
-        if changes.last_insert_id != 0 {
-            job.session.last_insert_id = changes.last_insert_id;
+    pub(super) fn send_outcome(&self, job: &mut Job<'_>, outcome: &WriteOutcome) {
+        job.session.row_count = i64::try_from(outcome.affected_rows).unwrap_or(i64::MAX);
+        if outcome.last_insert_id != 0 {
+            job.session.last_insert_id = outcome.last_insert_id;
         }
         job.send_ok_with(OkPacket {
-            affected_rows: changes.affected_rows,
-            last_insert_id: changes.last_insert_id,
-            warnings: changes.warnings,
-            info: info.as_bytes(),
+            affected_rows: outcome.affected_rows,
+            last_insert_id: outcome.last_insert_id,
+            warnings: u16::try_from(outcome.warnings).unwrap_or(u16::MAX),
+            info: &outcome.info,
             ..OkPacket::default()
         });
     }
 }
 
 /// The statement at one shard, behind whatever is queued there.
-async fn change(
-    connection: &mut PooledConnection,
-    text: &[u8],
-    with_savepoint: bool,
-) -> Result<(ReplySummary, Diagnostics)> {
+async fn change(connection: &mut PooledConnection, text: &[u8], with_savepoint: bool) -> Result<Changed> {
     if with_savepoint {
         connection.queue(&Command::Query(format!("SAVEPOINT {STATEMENT_SAVEPOINT}").as_bytes()));
     }
@@ -213,7 +177,8 @@ async fn change(
     connection.flush().await?;
     let mut refused = None;
     for _ in 0..preludes {
-        refused = refused.or(connection.receive_ok().await.err());
+        let outcome = connection.receive_ok().await;
+        refused = refused.or(outcome.err());
     }
     let outcome = connection.receive_ok().await;
     if let Some(refused) = refused {
@@ -228,93 +193,24 @@ async fn change(
     Ok((summary, diagnostics))
 }
 
-impl Changes {
-    fn add(&mut self, summary: &ReplySummary) {
-        self.affected_rows = self.affected_rows.saturating_add(summary.affected_rows);
-        self.warnings = self.warnings.saturating_add(summary.warnings);
-        if self.last_insert_id == 0 {
-            self.last_insert_id = summary.last_insert_id;
-        }
-        if let Some(info) = Info::parse(&summary.info) {
-            self.info = Some(match self.info.take() {
-                Some(sum) => sum.plus(&info),
-                None => info,
-            });
-        }
-    }
+/// The outcomes, with the shards' warnings in the session.
+fn collect(session: &mut Session, changed: impl Iterator<Item = Changed>) -> Vec<WriteOutcome> {
+    let mut diagnostics = Diagnostics::default();
+    let outcomes = changed
+        .map(|(summary, warnings)| {
+            warnings.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
+            outcome_of(&summary)
+        })
+        .collect();
+    session.diagnostics = diagnostics;
+    outcomes
 }
 
-impl Changes {
-    /// The changes of one of `count` shards that all did the same.
-    pub(super) fn of_one(mut self, count: usize) -> Self {
-        let count = u64::try_from(count).unwrap_or(1).max(1);
-        self.affected_rows /= count;
-        self.warnings /= u16::try_from(count).unwrap_or(u16::MAX);
-        if let Some(info) = &mut self.info {
-            info.parts.iter_mut().for_each(|(_, number)| *number /= count);
-        }
-        self
-    }
-}
-
-/// The text of an OK packet, such as `Rows matched: 3  Changed: 2  Warnings: 0`: words and numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Info {
-    parts: Vec<(String, u64)>,
-}
-
-impl Info {
-    /// `None` for texts of another form.
-    fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
-        let parts = text.split("  ").map(|part| {
-            let (word, number) = part.split_once(": ")?;
-            Some((word.to_owned(), number.trim().parse().ok()?))
-        });
-        Some(Self { parts: parts.collect::<Option<_>>()? })
-    }
-
-    /// The text of a multi-row INSERT.
-    pub(super) fn records(records: u64, duplicates: u64, warnings: u64) -> Self {
-        let part = |word: &str, number| (word.to_owned(), number);
-        Self {
-            parts: vec![part("Records", records), part("Duplicates", duplicates), part("Warnings", warnings)],
-        }
-    }
-
-    /// The number of a word.
-    pub(super) fn number(&self, word: &str) -> Option<u64> {
-        self.parts.iter().find(|(known, _)| known == word).map(|(_, number)| *number)
-    }
-
-    fn plus(mut self, other: &Self) -> Self {
-        for (word, number) in &mut self.parts {
-            *number = number.saturating_add(other.number(word).unwrap_or_default());
-        }
-        self
-    }
-}
-
-impl std::fmt::Display for Info {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (word, number)) in self.parts.iter().enumerate() {
-            write!(f, "{}{word}: {number}", if index == 0 { "" } else { "  " })?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn infos_are_added_up() {
-        let info = |text: &str| Info::parse(text.as_bytes());
-        let one = info("Rows matched: 3  Changed: 2  Warnings: 0").unwrap();
-        let two = info("Rows matched: 1  Changed: 1  Warnings: 4").unwrap();
-        assert_eq!(one.plus(&two).to_string(), "Rows matched: 4  Changed: 3  Warnings: 4");
-        assert_eq!((info(""), info("something else")), (None, None));
-        assert_eq!(Info::records(3, 0, 0).to_string(), "Records: 3  Duplicates: 0  Warnings: 0");
+fn outcome_of(summary: &ReplySummary) -> WriteOutcome {
+    WriteOutcome {
+        affected_rows: summary.affected_rows,
+        last_insert_id: summary.last_insert_id,
+        warnings: summary.warnings.into(),
+        info: summary.info.to_vec(),
     }
 }

@@ -5,6 +5,7 @@
 //! in spirit); how statements use it is [`crate::executor`]'s business.
 
 pub mod diagnostics;
+pub mod lease;
 pub mod prepared;
 pub mod settings;
 pub mod target;
@@ -19,6 +20,7 @@ use crate::value::Value;
 use crate::wire::StatusFlags;
 
 use diagnostics::Diagnostics;
+use lease::Returns;
 use prepared::PreparedStatements;
 use settings::Settings;
 use target::SessionTarget;
@@ -42,6 +44,8 @@ pub struct Session {
     pub target: SessionTarget,
     pub settings: Settings,
     pub transaction: Transaction,
+    /// Where connections of the transaction come back that a statement has borrowed.
+    pub returns: Returns,
     pub prepared: PreparedStatements,
     pub diagnostics: Diagnostics,
     /// `LAST_INSERT_ID()`.
@@ -51,7 +55,7 @@ pub struct Session {
     /// `ROW_COUNT()`.
     pub row_count: i64,
     /// `@name`, by lower-case name.
-    pub user_variables: HashMap<Box<str>, Value>,
+    pub user_variables: Arc<HashMap<Box<str>, Value>>,
 }
 
 impl Session {
@@ -62,12 +66,13 @@ impl Session {
             target: SessionTarget::default(),
             settings,
             transaction: Transaction::default(),
+            returns: Returns::default(),
             prepared: PreparedStatements::default(),
             diagnostics: Diagnostics::default(),
             last_insert_id: 0,
             found_rows: 0,
             row_count: 0,
-            user_variables: HashMap::new(),
+            user_variables: Arc::default(),
         }
     }
 
@@ -88,7 +93,7 @@ impl Session {
         self.last_insert_id = 0;
         self.found_rows = 0;
         self.row_count = 0;
-        self.user_variables.clear();
+        self.user_variables = Arc::default();
     }
 }
 
@@ -110,20 +115,42 @@ impl Session {
                 format!("a session may have at most {USER_VARIABLES_PER_SESSION_MAX} user variables"),
             ));
         }
-        self.user_variables.insert(name.into(), value);
+        Arc::make_mut(&mut self.user_variables).insert(name.into(), value);
         Ok(())
     }
 
-    /// The value of a system variable that the router holds instead of the servers, as SQL text; `name` is lower case
-    /// and may begin with `session.` or `local.`.
-    pub fn router_variable(&self, name: &str) -> Option<String> {
+    /// The values of system variables that the router holds instead of the servers.
+    pub fn router_variables(&self) -> RouterVariables {
+        RouterVariables {
+            autocommit: self.settings.autocommit,
+            connection_id: self.identity.connection_id,
+            error_count: self.diagnostics.error_count(),
+            last_insert_id: self.last_insert_id,
+            warning_count: self.diagnostics.warning_count(),
+        }
+    }
+}
+
+/// System variables that the router holds instead of the servers.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterVariables {
+    autocommit: bool,
+    connection_id: u32,
+    error_count: usize,
+    last_insert_id: u64,
+    warning_count: u32,
+}
+
+impl RouterVariables {
+    /// A value as SQL text; `name` is lower case and may begin with `session.` or `local.`.
+    pub fn value(&self, name: &str) -> Option<String> {
         let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
         match name {
-            "autocommit" => Some(u8::from(self.settings.autocommit).to_string()),
-            "error_count" => Some(self.diagnostics.error_count().to_string()),
+            "autocommit" => Some(u8::from(self.autocommit).to_string()),
+            "error_count" => Some(self.error_count.to_string()),
             "identity" | "last_insert_id" => Some(self.last_insert_id.to_string()),
-            "pseudo_thread_id" => Some(self.identity.connection_id.to_string()),
-            "warning_count" => Some(self.diagnostics.warning_count().to_string()),
+            "pseudo_thread_id" => Some(self.connection_id.to_string()),
+            "warning_count" => Some(self.warning_count.to_string()),
             _ => None,
         }
     }

@@ -119,6 +119,11 @@ impl<C: DerefMut<Target = BackendConnection>> RowStream<C> {
         &self.connection
     }
 
+    /// What holds the connection.
+    pub fn lease(&self) -> &C {
+        &self.connection
+    }
+
     /// Gives the connection back.
     pub fn into_connection(self) -> C {
         self.connection

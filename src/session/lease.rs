@@ -1,0 +1,100 @@
+//! A session's connections while a statement at several shards borrows them.
+//!
+//! The engine owns each shard's stream and may drop it at any point; a connection that belongs to the session's
+//! transaction must find its way back from there.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::transaction::ShardSession;
+use crate::backend::pool::PooledConnection;
+use crate::backend::{BackendConnection, RowStream};
+
+/// What has come back and was not taken over by the session yet.
+#[derive(Clone, Debug, Default)]
+pub struct Returns(Arc<Mutex<Returned>>);
+
+/// Connections that have come back.
+#[derive(Debug, Default)]
+pub struct Returned {
+    /// At the end of their replies, or in a state that only the connection itself knows.
+    pub shards: Vec<ShardSession>,
+    /// In the middle of a result.
+    pub streams: Vec<RowStream<ShardLease>>,
+}
+
+impl Returns {
+    /// Everything that has come back so far.
+    pub fn take(&self) -> Returned {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a result that nobody reads on. Only a session's own connection is worth keeping: one from a pool is
+    /// killed and closed by it.
+    pub fn give_back(&self, stream: RowStream<ShardLease>) {
+        if !stream.is_ended() && stream.lease().is_held() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).streams.push(stream);
+        }
+    }
+}
+
+/// A connection for one shard's part of a statement.
+#[derive(Debug)]
+pub struct ShardLease {
+    /// Empty only while being dropped or taken apart.
+    place: Option<LeasedFrom>,
+    returns: Returns,
+}
+
+#[derive(Debug)]
+enum LeasedFrom {
+    Pool(PooledConnection),
+    Session(Box<ShardSession>),
+}
+
+impl ShardLease {
+    /// A pool's connection, for this statement only.
+    pub fn transient(connection: PooledConnection, returns: Returns) -> Self {
+        Self { place: Some(LeasedFrom::Pool(connection)), returns }
+    }
+
+    /// The session's own; it comes back through `returns` when the lease is dropped.
+    pub fn held(shard: ShardSession, returns: Returns) -> Self {
+        Self { place: Some(LeasedFrom::Session(Box::new(shard))), returns }
+    }
+
+    /// Does it belong to the session?
+    pub fn is_held(&self) -> bool {
+        matches!(self.place, Some(LeasedFrom::Session(_)))
+    }
+}
+
+const PRESENT: &str = "a lease is taken apart only when it is dropped";
+
+impl Deref for ShardLease {
+    type Target = BackendConnection;
+
+    fn deref(&self) -> &BackendConnection {
+        match self.place.as_ref().expect(PRESENT) {
+            LeasedFrom::Pool(connection) => connection,
+            LeasedFrom::Session(shard) => &shard.connection,
+        }
+    }
+}
+
+impl DerefMut for ShardLease {
+    fn deref_mut(&mut self) -> &mut BackendConnection {
+        match self.place.as_mut().expect(PRESENT) {
+            LeasedFrom::Pool(connection) => connection,
+            LeasedFrom::Session(shard) => &mut shard.connection,
+        }
+    }
+}
+
+impl Drop for ShardLease {
+    fn drop(&mut self) {
+        if let Some(LeasedFrom::Session(shard)) = self.place.take() {
+            self.returns.0.lock().unwrap_or_else(PoisonError::into_inner).shards.push(*shard);
+        }
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) fn value_of(value: &RouteValue, args: &dyn Arguments) -> Result<Value
     }
 }
 
-fn negated(value: Value) -> Result<Value> {
+pub(super) fn negated(value: Value) -> Result<Value> {
     Ok(match value {
         Value::Int(number) => match number.checked_neg() {
             Some(number) => Value::Int(number),

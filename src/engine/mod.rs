@@ -4,12 +4,22 @@
 //! columns are copied, never made anew, unless a value is combined. Shards' streams are polled concurrently in
 //! the caller's task. What operators hold in memory is limited by [`crate::limits`].
 
+mod aggregate;
 mod arguments;
+mod execute;
+mod insert;
+mod key;
 mod render;
 mod routing;
 mod seam;
+mod source;
+mod stage;
+mod write;
 
 pub use arguments::Arguments;
+pub use execute::{Run, execute};
+pub use insert::{InsertSource, insert};
 pub use render::{SessionValues, render};
 pub use routing::{ShardPart, Shards, resolve};
 pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
+pub use write::write;

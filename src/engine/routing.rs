@@ -234,7 +234,7 @@ impl<'t> Found<'t> {
 /// A vindex over numbers has a column of integers: other numbers are equal to one if they are integral, and
 /// strings are compared by the number that they begin with.
 /// <https://dev.mysql.com/doc/refman/9.0/en/type-conversion.html>
-fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Option<Value>> {
+pub(super) fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Option<Value>> {
     let is_numeric =
         ["hash", "numeric", "numeric_static_map", "reverse_bits"].contains(&vindex.vindex_type());
     Ok(match value {

@@ -1,0 +1,215 @@
+//! Runs a tree of combining primitives over the shards' streams into a sink.
+
+use super::aggregate::Aggregator;
+use super::arguments::{Arguments, count_of, value_of};
+use super::key::{KeyPart, Use, index_of};
+use super::render::{SessionValues, render};
+use super::routing::ShardPart;
+use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery};
+use super::source::Source;
+use super::stage::{self, Distinct, Filter, Flow, NumericCondition, Output, Sort, Stage};
+use crate::error::{Error, Result};
+use crate::plan::primitive::{EachShard, Primitive, Query, SortKey};
+use crate::topology::KeyspaceName;
+use crate::value::ColumnClass;
+use crate::wire::column_type::ColumnType;
+use crate::wire::response::ColumnDefinition;
+
+/// What running a statement needs beside its plan.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The keyspace of the shards.
+    pub keyspace: &'a KeyspaceName,
+    /// The shards that the routing gave.
+    pub parts: &'a [ShardPart<'a>],
+    /// The statement's own text, for [`Query::Original`].
+    pub text: &'a [u8],
+    /// Its arguments.
+    pub args: &'a dyn Arguments,
+    /// What the router knows about the session.
+    pub session: &'a dyn SessionValues,
+}
+
+impl Run<'_> {
+    /// The text of `query` for each shard.
+    pub fn queries(&self, query: &Query) -> Result<Vec<ShardQuery>> {
+        let each = self.parts.iter().map(|part| {
+            let mut text = Vec::new();
+            match query {
+                Query::Original => text.extend_from_slice(self.text),
+                Query::Template(template) => {
+                    render(template, self.args, self.session, part.items.as_deref(), b"", &mut text)?;
+                }
+            }
+            Ok(ShardQuery { shard: part.shard.name().clone(), text })
+        });
+        each.collect()
+    }
+}
+
+/// Runs `tree` over the shards and gives its rows to `sink`. Returns the number of rows.
+///
+/// # Errors
+/// The first error of a shard, of the sink, or of an operator that passes a limit; the shards are cancelled by
+/// dropping their streams.
+pub async fn execute<E: ShardExecutor, S: ResultSink>(
+    tree: &Primitive,
+    run: &Run<'_>,
+    executor: &mut E,
+    sink: &mut S,
+) -> Result<u64> {
+    let nodes = nodes(tree)?;
+    let queries = run.queries(&nodes.leaf.query)?;
+    let streams = executor.stream(run.keyspace, queries).await?;
+    let columns = columns_of(&streams)?;
+    let helpers = nodes.leaf.helpers as usize;
+    let visible = columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
+    let keys = key_parts(nodes.merge, &columns, helpers)?;
+    let mut stages = nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
+    keep_only_what_is_limited(&mut stages);
+    let mut source = Source::new(streams, keys);
+    sink.columns(&columns[..visible]).await?;
+    let mut row_count = 0;
+    let mut output = Output::default();
+    let mut flow = if wants_nothing(&stages) { Flow::Stop } else { Flow::Continue };
+    while flow == Flow::Continue {
+        let Some(stream) = source.next().await? else { break };
+        if stages.is_empty() {
+            sink.row(stream.row()).await?;
+            row_count += 1;
+            continue;
+        }
+        flow = stage::push(&mut stages, stream.row(), &mut output)?;
+        row_count += flush(&mut output, sink).await?;
+    }
+    if flow == Flow::Stop {
+        source.drain().await;
+    } else {
+        stage::finish(&mut stages, &mut output)?;
+        row_count += flush(&mut output, sink).await?;
+    }
+    sink.finish(source.end()).await?;
+    Ok(row_count)
+}
+
+async fn flush<S: ResultSink>(output: &mut Output, sink: &mut S) -> Result<u64> {
+    let mut count = 0;
+    for row in output.rows() {
+        sink.row(row).await?;
+        count += 1;
+    }
+    output.clear();
+    Ok(count)
+}
+
+/// A tree's nodes, from the leaf up.
+struct Nodes<'p> {
+    leaf: &'p EachShard,
+    merge: &'p [SortKey],
+    stages: Vec<&'p Primitive>,
+}
+
+fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
+    let mut stages = Vec::new();
+    let mut merge: &[SortKey] = &[];
+    let mut node = tree;
+    let leaf = loop {
+        let input = match node {
+            Primitive::EachShard(leaf) => break leaf,
+            Primitive::MergeSort(sort) => {
+                merge = &sort.keys;
+                node = &sort.input;
+                continue;
+            }
+            Primitive::Aggregate(inner) => &inner.input,
+            Primitive::Distinct(inner) => &inner.input,
+            Primitive::Filter(inner) => &inner.input,
+            Primitive::Limit(inner) => &inner.input,
+            Primitive::Sort(inner) => &inner.input,
+            Primitive::Truncate(inner) => &inner.input,
+            Primitive::Insert(_) | Primitive::Route(_) => {
+                return Err(Error::bug("a primitive that gives no rows below one that takes them"));
+            }
+        };
+        stages.push(node);
+        node = input;
+    };
+    stages.reverse();
+    Ok(Nodes { leaf, merge, stages })
+}
+
+/// The columns, which must agree in number over all shards.
+fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
+    let first = streams.first().ok_or_else(|| Error::bug("a statement for no shard"))?.columns().to_vec();
+    let differs = |stream: &S| {
+        let columns = stream.columns();
+        columns.len() != first.len()
+            || columns.iter().zip(&first).any(|(a, b)| a.column_type != b.column_type)
+    };
+    if streams.iter().any(differs) {
+        return Err(Error::new(
+            crate::error::ErrorKind::Other,
+            "the shards' answers have different columns; their tables are not defined alike",
+        ));
+    }
+    Ok(first)
+}
+
+fn key_parts(keys: &[SortKey], columns: &[ColumnDefinition], helpers: usize) -> Result<Vec<KeyPart>> {
+    keys.iter().map(|key| KeyPart::new(key, columns, helpers, Use::Order)).collect()
+}
+
+fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpers: usize) -> Result<Stage> {
+    let count = columns.len();
+    match node {
+        Primitive::Aggregate(plan) => Ok(Stage::Aggregate(Box::new(Aggregator::new(plan, columns, helpers)?))),
+        Primitive::Distinct(plan) => {
+            Ok(Stage::Distinct(Distinct::new(key_parts(&plan.keys, columns, helpers)?, count)))
+        }
+        Primitive::Filter(plan) => {
+            let each = plan.conditions.iter().map(|condition| {
+                let column = index_of(condition.column, count, helpers)?;
+                let class = numeric_class(&columns[column])?;
+                let value = value_of(&condition.value, run.args)?;
+                NumericCondition::new(column, class, condition.comparison, &value)
+            });
+            Ok(Stage::Filter(Filter { conditions: each.collect::<Result<_>>()?, column_count: count }))
+        }
+        Primitive::Limit(plan) => {
+            let skip = plan.offset.as_ref().map_or(Ok(0), |offset| count_of(offset, run.args))?;
+            let left = plan.count.as_ref().map_or(Ok(u64::MAX), |count| count_of(count, run.args))?;
+            Ok(Stage::Limit { skip, left })
+        }
+        Primitive::Sort(plan) => Ok(Stage::Sort(Sort::new(key_parts(&plan.keys, columns, helpers)?, count, None))),
+        Primitive::Truncate(plan) => Ok(Stage::Truncate(count.saturating_sub(plan.helpers as usize))),
+        Primitive::EachShard(_) | Primitive::Insert(_) | Primitive::MergeSort(_) | Primitive::Route(_) => {
+            Err(Error::bug("a primitive in the wrong place"))
+        }
+    }
+}
+
+fn numeric_class(column: &ColumnDefinition) -> Result<ColumnClass> {
+    match column.column_type {
+        kind if kind.is_integer() => Ok(ColumnClass::Integer),
+        ColumnType::DECIMAL | ColumnType::NEWDECIMAL => Ok(ColumnClass::Decimal),
+        ColumnType::DOUBLE => Ok(ColumnClass::Float),
+        _ => Err(Error::unsupported("HAVING on what is no number over several shards")),
+    }
+}
+
+/// A sort right below a limit need keep no more rows than that.
+fn keep_only_what_is_limited(stages: &mut [Stage]) {
+    for index in 1..stages.len() {
+        let keep = match &stages[index] {
+            Stage::Limit { skip, left } => usize::try_from(skip.saturating_add(*left)).ok(),
+            _ => None,
+        };
+        if let (Stage::Sort(sort), Some(keep)) = (&mut stages[index - 1], keep) {
+            sort.keep = Some(keep);
+        }
+    }
+}
+
+fn wants_nothing(stages: &[Stage]) -> bool {
+    stages.iter().any(|stage| matches!(stage, Stage::Limit { left: 0, .. }))
+}

@@ -24,7 +24,7 @@ pub trait Arguments: Sync {
 }
 
 /// The value that a plan refers to.
-pub(crate) fn value_of(value: &RouteValue, args: &dyn Arguments) -> Result<Value> {
+pub fn value_of(value: &RouteValue, args: &dyn Arguments) -> Result<Value> {
     match value {
         RouteValue::Arg(index) => args.value(*index),
         RouteValue::Literal(value) => Ok(value.clone()),

@@ -16,7 +16,7 @@ mod source;
 mod stage;
 mod write;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, value_of};
 pub use execute::{Run, execute};
 pub use insert::{InsertSource, insert};
 pub use render::{SessionValues, render};

@@ -152,6 +152,14 @@ async fn encryption_is_used_as_asked_for() {
             }
         }
         assert_eq!(offers, server.engine() == Engine::MySql, "MySQL makes itself a certificate");
+        if offers {
+            let pool = TabletPool::new(Arc::new(with(TlsMode::Required)), PoolOptions::default());
+            for _ in 0..3 {
+                pool.acquire(&NEEDS).await.unwrap().ping().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(pool.stats().created, 1, "an encrypted connection is reused like any other");
+        }
         // A certificate that nobody we trust has signed.
         let authority = rcgen::generate_simple_self_signed(vec!["authority".into()]).unwrap();
         let tls = Tls::new(TlsMode::Verify, Some(authority.cert.pem().as_bytes()), None).unwrap();

@@ -456,10 +456,6 @@ impl BackendConnection {
         self.is_open() && (unused < TRUSTED_UNUSED || self.channel.is_quiet_now())
     }
 
-    pub(super) fn created_at(&self) -> Instant {
-        self.created_at
-    }
-
     /// Age since it was connected.
     pub fn age(&self) -> Duration {
         self.created_at.elapsed()

@@ -153,9 +153,7 @@ impl TabletPool {
         let now = Instant::now();
         let options = &self.0.options;
         self.0.close_idle(CloseReason::Idle, |idle| now.duration_since(idle.since) < options.idle);
-        self.0.close_idle(CloseReason::Lifetime, |idle| {
-            now.duration_since(idle.connection.created_at()) < options.lifetime
-        });
+        self.0.close_idle(CloseReason::Lifetime, |idle| !self.0.is_too_old(&idle.connection));
         self.0.close_idle(CloseReason::Stale, |idle| idle.connection.is_open());
         lock(&self.0.lifelines).retain(|line| line.strong_count() > 0);
     }
@@ -317,6 +315,12 @@ impl Shared {
         OpenSlot { open: &self.open }
     }
 
+    /// Lifetimes differ by up to a tenth, so that connections made together are not all renewed at once.
+    fn is_too_old(&self, connection: &BackendConnection) -> bool {
+        let lifetime = self.options.lifetime;
+        connection.age() >= lifetime - lifetime / 100 * (connection.thread_id() % 10)
+    }
+
     fn close_idle(&self, reason: CloseReason, keep: impl FnMut(&mut Idle) -> bool) {
         for idle in self.idle.retain(keep) {
             self.discard(idle.connection, reason);
@@ -338,7 +342,7 @@ impl Shared {
         self.counters.released.add(1);
         if self.refusal.load().is_some() {
             self.discard(connection, CloseReason::PoolClosed);
-        } else if connection.created_at().elapsed() >= self.options.lifetime {
+        } else if self.is_too_old(&connection) {
             self.discard(connection, CloseReason::Lifetime);
         } else {
             self.idle.put(connection.worker(), connection);

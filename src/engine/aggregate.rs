@@ -193,7 +193,9 @@ impl State {
 fn count_of(field: Option<&[u8]>) -> Result<u64> {
     match field {
         None => Ok(0),
-        Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(broken_row),
+        Some(text) => {
+            std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(broken_row)
+        }
     }
 }
 
@@ -202,7 +204,9 @@ impl Total {
         match column.column_type {
             ColumnType::DECIMAL | ColumnType::NEWDECIMAL => Ok(Self::Exact(None)),
             kind if kind.is_integer() => Ok(Self::Exact(None)),
-            ColumnType::DOUBLE | ColumnType::FLOAT => Ok(Self::Double { sum: None, decimals: column.decimals }),
+            ColumnType::DOUBLE | ColumnType::FLOAT => {
+                Ok(Self::Double { sum: None, decimals: column.decimals })
+            }
             _ => Err(Error::unsupported("SUM of this type over several shards")),
         }
     }
@@ -264,7 +268,13 @@ impl Extreme {
         encode(std::slice::from_ref(&self.key), fields, &mut key)?;
         let is_better = match &self.best {
             None => true,
-            Some((best, _)) => if self.is_max { key > *best } else { key < *best },
+            Some((best, _)) => {
+                if self.is_max {
+                    key > *best
+                } else {
+                    key < *best
+                }
+            }
         };
         if is_better {
             let values = self.carried.iter().map(|at| Ok((*at, fields.get(*at)?.map(<[u8]>::to_vec))));

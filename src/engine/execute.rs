@@ -63,9 +63,11 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
     let streams = executor.stream(run.keyspace, queries).await?;
     let columns = columns_of(&streams)?;
     let helpers = nodes.leaf.helpers as usize;
-    let visible = columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
+    let visible =
+        columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
     let keys = key_parts(nodes.merge, &columns, helpers)?;
-    let mut stages = nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
+    let mut stages =
+        nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
     keep_only_what_is_limited(&mut stages);
     let mut source = Source::new(streams, keys);
     sink.columns(&columns[..visible]).await?;
@@ -162,7 +164,9 @@ fn key_parts(keys: &[SortKey], columns: &[ColumnDefinition], helpers: usize) -> 
 fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpers: usize) -> Result<Stage> {
     let count = columns.len();
     match node {
-        Primitive::Aggregate(plan) => Ok(Stage::Aggregate(Box::new(Aggregator::new(plan, columns, helpers)?))),
+        Primitive::Aggregate(plan) => {
+            Ok(Stage::Aggregate(Box::new(Aggregator::new(plan, columns, helpers)?)))
+        }
         Primitive::Distinct(plan) => {
             Ok(Stage::Distinct(Distinct::new(key_parts(&plan.keys, columns, helpers)?, count)))
         }
@@ -180,7 +184,9 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
             let left = plan.count.as_ref().map_or(Ok(u64::MAX), |count| count_of(count, run.args))?;
             Ok(Stage::Limit { skip, left })
         }
-        Primitive::Sort(plan) => Ok(Stage::Sort(Sort::new(key_parts(&plan.keys, columns, helpers)?, count, None))),
+        Primitive::Sort(plan) => {
+            Ok(Stage::Sort(Sort::new(key_parts(&plan.keys, columns, helpers)?, count, None)))
+        }
         Primitive::Truncate(plan) => Ok(Stage::Truncate(count.saturating_sub(plan.helpers as usize))),
         Primitive::EachShard(_) | Primitive::Insert(_) | Primitive::MergeSort(_) | Primitive::Route(_) => {
             Err(Error::bug("a primitive in the wrong place"))

@@ -43,7 +43,9 @@ pub async fn insert<E: ShardExecutor, Q: Sequences>(
 ) -> Result<WriteOutcome> {
     let mut rows = match &plan.rows {
         PlannedRows::Set { query, values } => Rows::of_set(query, values, plan, run, source)?,
-        PlannedRows::Values { head, columns } => Rows::of_values(head.as_deref(), *columns, plan, run, source)?,
+        PlannedRows::Values { head, columns } => {
+            Rows::of_values(head.as_deref(), *columns, plan, run, source)?
+        }
     };
     let missing = rows.rows.iter().filter(|row| row.needs_number).count() as u64;
     let mut first_number = 0;
@@ -95,7 +97,8 @@ impl<'a> Rows<'a> {
         run: &Run<'_>,
         source: &InsertSource<'_>,
     ) -> Result<Self> {
-        let values: Vec<Value> = values.iter().map(|value| value_of(value, run.args)).collect::<Result<_>>()?;
+        let values: Vec<Value> =
+            values.iter().map(|value| value_of(value, run.args)).collect::<Result<_>>()?;
         let needs_number = plan.generated.as_ref().is_some_and(|generated| {
             generated.position.is_none_or(|at| asks_for_number(values.get(at as usize), source))
         });
@@ -244,7 +247,8 @@ fn read_row(
 fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) -> Result<Value> {
     match kind {
         ArgKind::Placeholder(_) | ArgKind::UserVariable => {
-            let index = arg_at(span, source.lexed).ok_or_else(|| Error::bug("a parameter that is not recorded"))?;
+            let index =
+                arg_at(span, source.lexed).ok_or_else(|| Error::bug("a parameter that is not recorded"))?;
             run.args.value(index)
         }
         _ => {
@@ -258,7 +262,8 @@ fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) 
             };
             let mut scratch = Vec::new();
             let arg = crate::sql::Arg { span, kind };
-            let value = arg_value(run.text, &arg, source.options, &mut scratch).map_err(literal_error)?.to_owned();
+            let value =
+                arg_value(run.text, &arg, source.options, &mut scratch).map_err(literal_error)?.to_owned();
             if is_negative { super::arguments::negated(value) } else { Ok(value) }
         }
     }
@@ -283,7 +288,12 @@ fn place(row: &Row, number: usize, plan: &Insert, source: &InsertSource<'_>) -> 
         let shard = source.keyspace.shard_for(id)?;
         shards.iter().position(|known| std::ptr::eq(known, shard))
     };
-    let nowhere = || Error::new(ErrorKind::NoShard, format!("row {number} has no place in keyspace {}", source.keyspace.name()));
+    let nowhere = || {
+        Error::new(
+            ErrorKind::NoShard,
+            format!("row {number} has no place in keyspace {}", source.keyspace.name()),
+        )
+    };
     if let Some(id) = &plan.pinned {
         return index_of(id).map(Some).ok_or_else(nowhere);
     }
@@ -318,7 +328,11 @@ fn place(row: &Row, number: usize, plan: &Insert, source: &InsertSource<'_>) -> 
     }
 }
 
-fn keyspace_id(vindex: &InsertVindex, values: &[Option<Value>], number: Option<u64>) -> Result<Option<KeyspaceId>> {
+fn keyspace_id(
+    vindex: &InsertVindex,
+    values: &[Option<Value>],
+    number: Option<u64>,
+) -> Result<Option<KeyspaceId>> {
     let definition = &vindex.vindex.0;
     let mut known = Vec::with_capacity(values.len());
     for value in values {
@@ -328,7 +342,8 @@ fn keyspace_id(vindex: &InsertVindex, values: &[Option<Value>], number: Option<u
             (None, None) => return Err(Error::bug("a generated value that was not generated")),
         };
         // A vindex that sends everything to one place takes NULL too.
-        let value = if definition.vindex_type() == "null" { Some(value) } else { comparable(definition, value)? };
+        let value =
+            if definition.vindex_type() == "null" { Some(value) } else { comparable(definition, value)? };
         match value {
             Some(value) => known.push(value),
             None => return Ok(None),
@@ -433,7 +448,8 @@ fn session_value(mark: &crate::sql::Mark, text: &[u8]) -> Option<crate::plan::pr
         MarkKind::SystemVariable => {
             let name = String::from_utf8_lossy(mark.span.of(text)).to_ascii_lowercase();
             let name = name.trim_start_matches('@').replace('`', "");
-            let name = ["session.", "local."].iter().find_map(|scope| name.strip_prefix(scope)).unwrap_or(&name);
+            let name =
+                ["session.", "local."].iter().find_map(|scope| name.strip_prefix(scope)).unwrap_or(&name);
             if !crate::plan::ROUTER_VARIABLES.contains(&name) {
                 return None;
             }

@@ -52,11 +52,18 @@ pub(super) fn index_of(column: ColumnRef, count: usize, helpers: usize) -> Resul
         ColumnRef::Helper(index) => count.checked_sub(helpers).map(|visible| visible + index as usize),
         ColumnRef::Visible(index) => Some(index as usize),
     };
-    index.filter(|index| *index < count).ok_or_else(|| Error::bug("a plan names a column that rows do not have"))
+    index
+        .filter(|index| *index < count)
+        .ok_or_else(|| Error::bug("a plan names a column that rows do not have"))
 }
 
 impl KeyPart {
-    pub(super) fn new(key: &SortKey, columns: &[ColumnDefinition], helpers: usize, purpose: Use) -> Result<Self> {
+    pub(super) fn new(
+        key: &SortKey,
+        columns: &[ColumnDefinition],
+        helpers: usize,
+        purpose: Use,
+    ) -> Result<Self> {
         let find = |column| index_of(column, columns.len(), helpers);
         let column = find(key.column)?;
         let class = class_of(&columns[column], purpose)?;
@@ -301,7 +308,9 @@ mod tests {
         let check = |column_type, ordered: &[&str]| {
             for (index, low) in ordered.iter().enumerate() {
                 for high in &ordered[index + 1..] {
-                    let key = |text: &str, desc| key_of(&[column(column_type)], &plain(desc), &[Some(text.as_bytes())]);
+                    let key = |text: &str, desc| {
+                        key_of(&[column(column_type)], &plain(desc), &[Some(text.as_bytes())])
+                    };
                     assert!(key(low, false) < key(high, false), "{low} {high}");
                     assert!(key(low, true) > key(high, true), "{low} {high} descending");
                     let null = key_of(&[column(column_type)], &plain(false), &[None]);
@@ -309,11 +318,23 @@ mod tests {
                 }
             }
         };
-        check(ColumnType::LONGLONG, &["-9223372036854775808", "-10", "-9", "0", "9", "10", "18446744073709551615"]);
-        check(ColumnType::NEWDECIMAL, &["-100.5", "-100", "-9.99", "-0.001", "0", "0.1", "0.11", "9", "10", "10.0001"]);
+        check(
+            ColumnType::LONGLONG,
+            &["-9223372036854775808", "-10", "-9", "0", "9", "10", "18446744073709551615"],
+        );
+        check(
+            ColumnType::NEWDECIMAL,
+            &["-100.5", "-100", "-9.99", "-0.001", "0", "0.1", "0.11", "9", "10", "10.0001"],
+        );
         check(ColumnType::DOUBLE, &["-1e300", "-2", "-1.5", "0", "1e-5", "2", "1e17"]);
-        check(ColumnType::TIME, &["-838:59:59", "-02:00:00", "-01:00:00.5", "00:00:00", "09:00:00", "100:00:00"]);
-        check(ColumnType::DATETIME, &["2020-01-01 00:00:00", "2020-01-01 00:00:00.001", "2020-01-01 00:00:01"]);
+        check(
+            ColumnType::TIME,
+            &["-838:59:59", "-02:00:00", "-01:00:00.5", "00:00:00", "09:00:00", "100:00:00"],
+        );
+        check(
+            ColumnType::DATETIME,
+            &["2020-01-01 00:00:00", "2020-01-01 00:00:00.001", "2020-01-01 00:00:01"],
+        );
     }
 
     #[test]
@@ -342,7 +363,10 @@ mod tests {
     fn pad_compare(a: &[u8], b: &[u8]) -> Ordering {
         let count = a.len().max(b.len());
         let unit = |text: &[u8], index: usize| text.get(index).copied().unwrap_or(b' ');
-        (0..count).map(|index| unit(a, index).cmp(&unit(b, index))).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        (0..count)
+            .map(|index| unit(a, index).cmp(&unit(b, index)))
+            .find(|o| o.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     proptest! {

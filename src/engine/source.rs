@@ -26,7 +26,14 @@ impl<S: RowStream> Source<S> {
             Self::Concatenate(Concatenate { streams, is_open, next: 0 })
         } else {
             let keys_of = vec![Vec::new(); streams.len()];
-            Self::Merge(Merge { streams, keys, heap: BinaryHeap::new(), current: None, spare: keys_of, started: false })
+            Self::Merge(Merge {
+                streams,
+                keys,
+                heap: BinaryHeap::new(),
+                current: None,
+                spare: keys_of,
+                started: false,
+            })
         }
     }
 

@@ -47,7 +47,10 @@ pub(super) enum Stage {
     Aggregate(Box<Aggregator>),
     Distinct(Distinct),
     Filter(Filter),
-    Limit { skip: u64, left: u64 },
+    Limit {
+        skip: u64,
+        left: u64,
+    },
     Sort(Sort),
     /// Keeps the first so many columns.
     Truncate(usize),
@@ -65,10 +68,18 @@ pub(super) fn push(stages: &mut [Stage], row: &[u8], out: &mut Output) -> Result
             None => Ok(Flow::Continue),
         },
         Stage::Distinct(distinct) => {
-            if distinct.is_new(row)? { push(rest, row, out) } else { Ok(Flow::Continue) }
+            if distinct.is_new(row)? {
+                push(rest, row, out)
+            } else {
+                Ok(Flow::Continue)
+            }
         }
         Stage::Filter(filter) => {
-            if filter.accepts(row)? { push(rest, row, out) } else { Ok(Flow::Continue) }
+            if filter.accepts(row)? {
+                push(rest, row, out)
+            } else {
+                Ok(Flow::Continue)
+            }
         }
         Stage::Limit { skip, left } => {
             if *skip > 0 {
@@ -138,14 +149,18 @@ impl Held {
             let limit = limits::OPERATOR_ROWS_MAX;
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
-                format!("{what} over several shards needs more than {limit} rows in memory (OPERATOR_ROWS_MAX)"),
+                format!(
+                    "{what} over several shards needs more than {limit} rows in memory (OPERATOR_ROWS_MAX)"
+                ),
             ));
         }
         if self.bytes > limits::OPERATOR_BYTES_MAX {
             let limit = limits::OPERATOR_BYTES_MAX;
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
-                format!("{what} over several shards needs more than {limit} bytes in memory (OPERATOR_BYTES_MAX)"),
+                format!(
+                    "{what} over several shards needs more than {limit} bytes in memory (OPERATOR_BYTES_MAX)"
+                ),
             ));
         }
         Ok(())
@@ -193,7 +208,12 @@ pub(super) struct NumericCondition {
 
 impl NumericCondition {
     /// `class` is the column's; a value that is an approximate number makes the comparison one of such numbers.
-    pub(super) fn new(column: usize, class: ColumnClass, comparison: Comparison, value: &Value) -> Result<Self> {
+    pub(super) fn new(
+        column: usize,
+        class: ColumnClass,
+        comparison: Comparison,
+        value: &Value,
+    ) -> Result<Self> {
         let class = match value {
             Value::Double(_) | Value::Float(_) => ColumnClass::Float,
             Value::Null | Value::Int(_) | Value::UInt(_) | Value::Decimal(_) => match class {

@@ -23,7 +23,9 @@ pub(super) fn sum(outcomes: Vec<WriteOutcome>) -> WriteOutcome {
     for outcome in outcomes {
         total.affected_rows = total.affected_rows.saturating_add(outcome.affected_rows);
         total.warnings = total.warnings.saturating_add(outcome.warnings);
-        if total.last_insert_id == 0 || outcome.last_insert_id != 0 && outcome.last_insert_id < total.last_insert_id {
+        if total.last_insert_id == 0
+            || outcome.last_insert_id != 0 && outcome.last_insert_id < total.last_insert_id
+        {
             total.last_insert_id = outcome.last_insert_id;
         }
         total.info = sum_info(&total.info, &outcome.info);
@@ -88,7 +90,8 @@ mod tests {
 
     #[test]
     fn outcomes_are_added_up_and_the_first_number_stays() {
-        let one = |rows, id| WriteOutcome { affected_rows: rows, last_insert_id: id, ..WriteOutcome::default() };
+        let one =
+            |rows, id| WriteOutcome { affected_rows: rows, last_insert_id: id, ..WriteOutcome::default() };
         let total = sum(vec![one(1, 0), one(2, 8), one(3, 7)]);
         assert_eq!((total.affected_rows, total.last_insert_id), (6, 7));
     }

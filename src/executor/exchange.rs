@@ -85,24 +85,32 @@ impl Executor {
         let settings = Arc::clone(session.settings.backend());
         let transaction = &mut session.transaction;
         let in_transaction = transaction.is_active();
-        let mut lease = match transaction.find(target) {
-            Some(index) => Lease::Held(index),
+        let pin = transaction.pin_next.take();
+        let index = match transaction.find(target) {
+            Some(index) => index,
             None => {
                 let connection = self.gateway().acquire(target, needs).await?;
-                if in_transaction {
-                    transaction.shards.push(ShardSession {
-                        target: target.clone(),
-                        connection,
-                        in_transaction: false,
-                        has_written: false,
-                        pins: Vec::new(),
-                    });
-                    Lease::Held(transaction.shards.len() - 1)
-                } else {
-                    Lease::Transient(connection)
+                if !in_transaction && pin.is_none() {
+                    let mut lease = Lease::Transient(connection);
+                    prepare_connection(&mut lease, transaction, &settings);
+                    return Ok(lease);
                 }
+                transaction.shards.push(ShardSession {
+                    target: target.clone(),
+                    connection,
+                    in_transaction: false,
+                    has_written: false,
+                    pins: Vec::new(),
+                });
+                transaction.shards.len() - 1
             }
         };
+        let shard = &mut transaction.shards[index];
+        if let Some(pin) = pin.filter(|pin| !shard.pins.contains(pin)) {
+            shard.pins.push(pin);
+            shard.connection.mark(pin.state());
+        }
+        let mut lease = Lease::Held(index);
         prepare_connection(&mut lease, transaction, &settings);
         Ok(lease)
     }

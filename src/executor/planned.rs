@@ -17,7 +17,8 @@ use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
 use crate::plan::primitive::{Insert, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
-use crate::sql::{LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
+use crate::session::transaction::Pin;
+use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
 
 impl Executor {
@@ -29,6 +30,7 @@ impl Executor {
             return Box::pin(self.send_table(job, table)).await;
         }
         check_writable(job)?;
+        job.session.transaction.pin_next = pin_of(job.lexed);
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {
             self.open_if_implicit(job, true);
             return self.pass_to(job, target).await;
@@ -62,6 +64,11 @@ impl Executor {
             Placed::One(target) => return self.at_one_shard(job, &target, &route.query).await,
             Placed::Several(keyspace, parts) => (keyspace, parts),
         };
+        if let Some(pin) = job.session.transaction.pin_next.take() {
+            return Err(Error::unsupported(format!(
+                "a statement that leaves a {pin} behind, over several shards"
+            )));
+        }
         let snapshot = job.snapshot.clone();
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
         match &route.several {
@@ -325,6 +332,17 @@ fn parts_in<'s>(
         Ok(ShardPart { shard: keyspace.shard(name).ok_or_else(unknown)?, items: items.clone() })
     };
     parts.iter().map(part).collect()
+}
+
+/// Why the statement's connection must stay with the session.
+fn pin_of(lexed: &Lexed) -> Option<Pin> {
+    match lexed.kind {
+        StatementKind::Ddl(ddl) if ddl.is_temporary && ddl.verb == DdlVerb::Create => {
+            Some(Pin::TemporaryTable)
+        }
+        _ if lexed.flags.contains(LexFlags::HAS_LOCK_FUNCTION) => Some(Pin::AdvisoryLock),
+        _ => None,
+    }
 }
 
 /// Only a primary takes changes.

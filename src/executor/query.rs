@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::server::ClientStream;
 use crate::session::Session;
+use crate::session::transaction::Pin;
 use crate::sql::{LexOptions, StatementKind, lex};
 use crate::wire::{Capabilities, OkPacket};
 
@@ -53,6 +54,7 @@ impl Executor {
             job.session.diagnostics.clear();
         }
         let outcome = self.dispatch_unless_interrupted(job).await;
+        job.session.transaction.pin_next = None;
         if let Err(error) = &outcome {
             self.after_error(job.session, error).await;
         }
@@ -120,7 +122,16 @@ impl Executor {
             _ => {}
         }
         match place::certain(job.session, &job.snapshot)? {
-            Some(target) => self.pass_to(job, target).await,
+            Some(target) => {
+                if kind == StatementKind::LockTables {
+                    job.session.transaction.pin_next = Some(Pin::TableLock);
+                }
+                self.pass_to(job, target).await?;
+                if kind == StatementKind::UnlockTables {
+                    job.session.transaction.unpin(Pin::TableLock);
+                }
+                Ok(())
+            }
             None if kind == StatementKind::Other => {
                 let ours = Error::unsupported("this statement without a shard as target");
                 Err(self.server_syntax_error(job, ours).await)

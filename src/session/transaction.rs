@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+use crate::backend::SessionState;
 use crate::backend::pool::PooledConnection;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::Target;
@@ -37,6 +38,17 @@ impl fmt::Display for Pin {
             Pin::TableLock => "locked tables",
             Pin::TemporaryTable => "temporary table",
         })
+    }
+}
+
+impl Pin {
+    /// What the connection must be cleaned of before anybody else gets it.
+    pub fn state(self) -> SessionState {
+        match self {
+            Pin::AdvisoryLock => SessionState::USER_LOCK,
+            Pin::TableLock => SessionState::TABLE_LOCK,
+            Pin::TemporaryTable => SessionState::TEMPORARY_TABLE,
+        }
     }
 }
 
@@ -105,6 +117,8 @@ pub struct Transaction {
     pub savepoints: Vec<String>,
     /// Connections in the order of their first use.
     pub shards: Vec<ShardSession>,
+    /// The running statement leaves state behind: its connection is to be held for this reason.
+    pub pin_next: Option<Pin>,
 }
 
 impl Transaction {
@@ -143,6 +157,17 @@ impl Transaction {
     /// Position of the connection to `target`, if one is held.
     pub fn find(&self, target: &Target) -> Option<usize> {
         self.shards.iter().position(|shard| shard.target == *target)
+    }
+
+    /// A reason to hold connections is gone (`UNLOCK TABLES`).
+    pub fn unpin(&mut self, pin: Pin) {
+        for shard in &mut self.shards {
+            shard.pins.retain(|known| *known != pin);
+            shard.connection.unmark(pin.state());
+        }
+        if !self.is_active() {
+            self.shards.retain(|shard| !shard.pins.is_empty());
+        }
     }
 
     /// Ends the transaction: pinned connections stay, the others are given back.

@@ -29,13 +29,13 @@ pub mod gateway;
 pub mod store;
 
 // Layer 5: one client's conversation.
-pub mod control;
 pub mod executor;
+pub mod server;
 pub mod session;
 
 // Layer 6: the edges.
 pub mod admin;
 pub mod cli;
+pub mod control;
 pub mod local;
 pub mod router;
-pub mod server;

@@ -14,6 +14,7 @@ use crate::admin::Admin;
 use crate::backend::pool::PoolOptions;
 use crate::backend::{Password, Tls, TlsMode};
 use crate::config::{BackendTls, Config, StoreKind};
+use crate::control::Control;
 use crate::executor::{Executor, ExecutorOptions};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
@@ -31,6 +32,7 @@ pub struct StartError(String);
 pub struct Router {
     server: Server<Executor>,
     http: Option<(Admin, TcpListener)>,
+    control: Option<(Control, TcpListener)>,
     store: FileStore,
     users: Arc<UserStore>,
     gateway: Arc<Gateway>,
@@ -67,17 +69,13 @@ impl Router {
             handler: executor,
         };
         let server = Server::bind(options, parts).await.map_err(|error| StartError(error.to_string()))?;
-        let http = match &config.http.listen {
-            Some(address) => {
-                let listener = TcpListener::bind(address).await.map_err(|error| {
-                    StartError(format!("cannot listen on {address} (http.listen): {error}"))
-                })?;
-                Some((admin(metrics, &gateway, store.snapshots().clone()), listener))
-            }
-            None => None,
-        };
+        let snapshots = store.snapshots().clone();
+        let http = bind(config.http.listen.as_deref(), "http.listen").await?;
+        let http = http.map(|listener| (admin(metrics, &gateway, snapshots.clone()), listener));
+        let control = bind(config.control.listen.as_deref(), "control.listen").await?;
+        let control = control.map(|listener| (Control { gateway: gateway.clone(), snapshots }, listener));
         gateway.ready().await;
-        Ok(Self { server, http, store, users, gateway })
+        Ok(Self { server, http, control, store, users, gateway })
     }
 
     /// The address for MySQL clients.
@@ -108,9 +106,22 @@ impl Router {
                 }
             });
         }
+        if let Some((control, listener)) = self.control {
+            background.spawn(async move {
+                if let Err(error) = control.serve(listener).await {
+                    tracing::error!(%error, "the control API has failed");
+                }
+            });
+        }
         self.server.run(stop).await;
         background.shutdown().await;
     }
+}
+
+async fn bind(address: Option<&str>, key: &str) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).map_err(|error| StartError(format!("cannot listen on {address} ({key}): {error}")))
 }
 
 fn open_store(config: &Config) -> Result<FileStore, StartError> {

@@ -34,18 +34,16 @@ const LAYERS: &[(&str, &str)] = &[
     ("backend", "net sql topology value wire"),
     ("gateway", "backend net topology vschema wire"),
     ("store", "topology vschema"),
-    // Layer 5: one client's conversation; operations on the cluster.
-    ("control", "backend config gateway sql store topology value vschema wire"),
-    ("executor", "backend engine gateway net plan session sql store topology value vschema wire"),
-    ("session", "backend engine gateway net sql topology value vschema wire"),
+    // Layer 5: one client's conversation. The server knows nothing of SQL; the executor plugs into it.
+    ("executor", "backend engine gateway plan server session sql topology value vschema wire"),
+    ("server", "config net wire"),
+    ("session", "backend gateway sql topology value vschema wire"),
     // Layer 6: the edges.
-    ("admin", "config control executor gateway session store topology vschema"),
-    (
-        "cli",
-        "admin backend config control executor gateway local plan server session sql store topology vschema",
-    ),
+    ("admin", ""),
+    ("cli", "config local plan router sql topology vschema"),
+    ("control", "gateway store"),
     ("local", "topology"),
-    ("server", "backend config control executor gateway net session sql store topology value vschema wire"),
+    ("router", "admin control backend config executor gateway server store"),
 ];
 
 const VOCABULARY: &[&str] = &["error", "limits", "metrics"];

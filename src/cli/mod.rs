@@ -2,6 +2,7 @@
 //!
 //! Each subcommand has a file of its own; what they start lives in the rooms below.
 
+mod ctl;
 mod demo;
 mod explain;
 mod logging;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Ask a running router about its cluster.
+    Ctl(ctl::Arguments),
     /// Start a local cluster of real database servers and route to it until Ctrl-C.
     Demo(demo::Arguments),
     /// Show how a statement would be executed, without any server.
@@ -32,6 +35,7 @@ enum Command {
 /// Runs the command line; the exit code is the process's.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),

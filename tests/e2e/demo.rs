@@ -189,7 +189,7 @@ fn tablets(demo: &mut Demo) -> Result<(), String> {
 /// The article: `use commerce`, `show tables`.
 fn commerce(demo: &mut Demo) -> Result<(), String> {
     demo.check(
-        "use commerce\nshow tables;\nselect * from product order by sku;\n",
+        "use commerce;\nshow tables;\nselect * from product order by sku;\n",
         "\
 +-----------------------+
 | Tables_in_vt_commerce |
@@ -251,7 +251,7 @@ fn customer(demo: &mut Demo) -> Result<(), String> {
 /// The example's rows, over both shards, read and written.
 fn orders(demo: &mut Demo) -> Result<(), String> {
     demo.check(
-        "use customer\nselect * from customer order by customer_id;\nselect * from corder where customer_id = 1;\n\
+        "use customer;\nselect * from customer order by customer_id;\nselect * from corder where customer_id = 1;\n\
          select sku, count(*), sum(price) from corder group by sku order by sku;\n",
         "\
 +-------------+--------------------+

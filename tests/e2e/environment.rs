@@ -30,6 +30,9 @@ const GENERATED: [&str; 2] = ["orders", "customer"];
 
 pub const ROUTER_USER: &str = "e2e";
 pub const ROUTER_PASSWORD: &str = "a secret";
+/// Lines of the router's log that a message shows.
+const LOG_LINES: usize = 20;
+
 const ROUTER_WAIT: Duration = Duration::from_secs(20);
 
 pub struct Environment {
@@ -119,6 +122,12 @@ impl Environment {
         let addresses: Vec<_> = self.backends.iter().map(|backend| backend.address).collect();
         topology.write(folder, &addresses)?;
         Router::start(folder, &self.backends[0].credentials().app_password)
+    }
+
+    /// Starts the router again after it has died, so that one test's crash is not every later test's failure.
+    pub fn restart_router(&mut self) -> Result<(), String> {
+        self.router = Router::start(&self.folder, &self.backends[0].credentials().app_password)?;
+        Ok(())
     }
 
     pub fn options_of(&self, router: &Router) -> Options {
@@ -337,6 +346,13 @@ impl Router {
         self.child.as_ref().map(Child::id)
     }
 
+    /// The end of the log, for messages.
+    pub fn log_end(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
     pub fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -357,7 +373,7 @@ impl Router {
                 return Ok(());
             }
             if !self.is_running() || begin.elapsed() > ROUTER_WAIT {
-                return Err(format!("the router does not serve: {answer:?}\n{}", self.log_text()));
+                return Err(format!("the router does not serve: {answer:?}\n{}", self.log_end()));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

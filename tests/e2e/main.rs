@@ -201,14 +201,15 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
     }
     for (name, run) in cases {
         let begin = Instant::now();
-        let problems: Vec<_> = run(&mut environment).err().into_iter().collect();
+        let mut problems: Vec<_> = run(&mut environment).err().into_iter().collect();
+        if !environment.router.is_running() {
+            problems.push(format!("the router has died:\n{}", environment.router.log_end()));
+            problems.extend(environment.restart_router().err());
+        }
         totals.test(&name, &problems);
         if begin.elapsed() > SLOW {
             println!("  took {:.1} s", begin.elapsed().as_secs_f32());
         }
-    }
-    if !environment.router.is_running() {
-        totals.test(&format!("{}::router_still_runs", engine.as_str()), &[environment.router.log_text()]);
     }
     println!("{}: done after {:.1} s", engine.as_str(), begin.elapsed().as_secs_f32());
 }

@@ -126,8 +126,9 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Warnings kept by a session (MySQL's `max_error_count` default on MariaDB; 1,024 on MySQL).
 pub const WARNINGS_PER_SESSION_MAX: usize = 64;
 
-/// Nesting of parsed SQL, so that hostile text cannot exhaust the stack.
-pub const SQL_DEPTH_MAX: usize = 100;
+/// Nesting of parsed SQL, so that hostile text cannot exhaust the stack: a level takes 7 KiB of it, three times
+/// as much in builds without optimisation.
+pub const SQL_DEPTH_MAX: usize = 64;
 
 /// Longest target string of `USE`: keyspace names have at most 64 characters, key ranges a few bytes.
 pub const TARGET_BYTES_MAX: usize = 1_024;
@@ -141,8 +142,9 @@ pub const SQL_ARGS_MAX: usize = 4_096;
 /// Literals in all `IN (…)` lists of one statement; lists beyond it are lexed value by value.
 pub const SQL_LIST_ITEMS_MAX: usize = 262_144;
 
-/// Operators of one statement that is parsed, chains of `AND` and `OR` counted once: chains nest in an AST.
-pub const SQL_OPERATORS_MAX: usize = 2_000;
+/// Depth of a syntax tree: chains of operators nest in a tree without nesting in the text. Copying a tree takes
+/// some KiB of stack a level in builds without optimisation, and a thread has 2 MiB.
+pub const SQL_TREE_DEPTH_MAX: usize = 200;
 
 /// Tokens of one statement that is parsed; longer ones are bulk inserts, whose rows are located without an AST.
 pub const SQL_TOKENS_MAX: usize = 100_000;

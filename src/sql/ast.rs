@@ -14,3 +14,6 @@ pub use sqlparser::tokenizer::Location;
 
 /// Prefix of those entries of `optimizer_hints` that are no hints but words behind the verb.
 pub const MODIFIER: &str = "modifier";
+
+/// Name of the call that stands for `NEXT n VALUES`; without arguments it is `NEXT VALUE`.
+pub const NEXT_VALUES: &str = "NEXT_VALUES";

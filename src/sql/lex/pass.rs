@@ -35,7 +35,7 @@ pub(super) fn run(text: &[u8], from: usize, options: &LexOptions, out: &mut Lexe
         previous: Token { kind: TokenKind::End, span: Span::default() },
         keyword: Keyword::Other,
         before: Keyword::Other,
-        older: TokenKind::End,
+        older: Token { kind: TokenKind::End, span: Span::default() },
         consumed: None,
         unmarked_bytes: 0,
         undecided_depth: None,
@@ -58,8 +58,8 @@ struct Pass<'a, 'b> {
     /// Keyword of the previous token, and of the one before.
     keyword: Keyword,
     before: Keyword,
-    /// Kind of the token before the previous one.
-    older: TokenKind,
+    /// The token before the previous one.
+    older: Token,
     /// The last token that `token` took beyond the one it was given.
     consumed: Option<Token>,
     /// Size of the normalised bytes before the last user variable was cut out.
@@ -95,7 +95,7 @@ impl Pass<'_, '_> {
             self.gap(token);
             let keyword = self.token(token)?;
             self.before = std::mem::replace(&mut self.keyword, keyword);
-            self.older = self.previous.kind;
+            self.older = self.previous;
             self.previous = self.consumed.take().unwrap_or(token);
             token = self.tokens.next_token()?;
         }
@@ -218,7 +218,7 @@ impl Pass<'_, '_> {
             TokenKind::Word => return self.word(token),
             TokenKind::LParen => self.open(token)?,
             TokenKind::RParen => self.close(),
-            TokenKind::Dot => self.dot(token)?,
+            TokenKind::QuotedIdentifier if self.previous.kind == TokenKind::Dot => self.qualified(token),
             TokenKind::Placeholder => self.placeholder(token),
             TokenKind::UserVariable => self.user_variable(token),
             TokenKind::SystemVariable => {
@@ -261,7 +261,7 @@ impl Pass<'_, '_> {
                 _ => false,
             }
             // ODBC's `{d '2024-01-01'}`
-            || (self.previous.kind == TokenKind::Word && self.older == TokenKind::LBrace)
+            || (self.previous.kind == TokenKind::Word && self.older.kind == TokenKind::LBrace)
     }
 
     #[inline]
@@ -338,7 +338,7 @@ impl Pass<'_, '_> {
         let keeps = self.keyword == Keyword::JsonTable
             || (matches!(self.before, Keyword::As | Keyword::Returning)
                 && self.previous.kind == TokenKind::Word)
-            || (self.older == TokenKind::Comma && is_type_name(self.previous.span.of(self.text)));
+            || (self.older.kind == TokenKind::Comma && is_type_name(self.previous.span.of(self.text)));
         self.out.modes.push(self.mode);
         self.mode = self.mode.inner(keeps);
         Ok(())
@@ -417,22 +417,19 @@ impl Pass<'_, '_> {
         Ok(true)
     }
 
-    fn dot(&mut self, token: Token) -> Result<(), LexError> {
-        if !self.previous.kind.is_name() {
-            return Ok(());
-        }
-        let next = self.tokens.peek()?;
-        if next.kind.is_name() {
+    /// A name: with a dot and another name in front of it, it is qualified.
+    #[inline]
+    fn qualified(&mut self, token: Token) {
+        if self.older.kind.is_name() {
             self.out.flags |= LexFlags::HAS_QUALIFIED_NAME;
-            let span = Span { start: self.previous.span.start, end: next.span.start };
+            let span = Span { start: self.older.span.start, end: token.span.start };
             self.mark(span, MarkKind::Qualifier);
         }
-        debug_assert!(token.span.start >= self.previous.span.end);
-        Ok(())
     }
 
     fn word(&mut self, token: Token) -> Result<Keyword, LexError> {
         if self.previous.kind == TokenKind::Dot {
+            self.qualified(token);
             return Ok(Keyword::Other);
         }
         if let Some(blocks) = &mut self.blocks {

@@ -70,14 +70,15 @@ pub(super) struct Cursor<'a> {
     tokens: Vec<ParseToken>,
     index: usize,
     depth: usize,
-    operators: usize,
+    /// Depth of the tree that the current level has built so far.
+    tree_depth: usize,
     select_lists: Vec<SelectList>,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a [u8], lexed: &Lexed, options: &'a LexOptions) -> Parse<Self> {
         let tokens = read_tokens(text, lexed, options)?;
-        Ok(Self { text, options, tokens, index: 0, depth: 0, operators: 0, select_lists: Vec::new() })
+        Ok(Self { text, options, tokens, index: 0, depth: 0, tree_depth: 0, select_lists: Vec::new() })
     }
 
     pub(super) fn into_select_lists(self) -> Vec<SelectList> {
@@ -200,15 +201,18 @@ impl<'a> Cursor<'a> {
             return self.fail("less nesting");
         }
         self.depth += 1;
-        let result = parse(self);
+        let outer = std::mem::replace(&mut self.tree_depth, 0);
+        let result = parse(self)?;
         self.depth -= 1;
-        result
+        self.tree_depth = outer.max(self.tree_depth + 1);
+        self.deepen(0)?;
+        Ok(result)
     }
 
-    /// Counts one operator of a chain: chains nest in the AST, though not in the text.
-    pub(super) fn count_operator(&mut self) -> Parse<()> {
-        self.operators += 1;
-        if self.operators > limits::SQL_OPERATORS_MAX { self.fail("fewer operators") } else { Ok(()) }
+    /// The tree of this level became deeper: what was read so far is now part of a larger node.
+    pub(super) fn deepen(&mut self, levels: usize) -> Parse<()> {
+        self.tree_depth += levels;
+        if self.tree_depth > limits::SQL_TREE_DEPTH_MAX { self.fail("a simpler statement") } else { Ok(()) }
     }
 
     /// One or more, with commas between.

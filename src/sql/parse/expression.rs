@@ -1,6 +1,6 @@
 //! Expressions: operators over primaries, by precedence climbing.
 
-use sqlparser::ast::{BinaryOperator, Expr, MemberOf, ObjectName, Query, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, MemberOf, ObjectName, Query, UnaryOperator};
 
 use super::cursor::{Cursor, Parse};
 use super::operator::{binary_strength, strength};
@@ -9,7 +9,7 @@ use crate::sql::token::TokenKind;
 
 /// Chains of `AND` or `OR` up to this long nest to the left, as everybody expects; longer ones become balanced
 /// trees, which mean the same and nest less.
-const LEFT_CHAIN_MAX: usize = 64;
+const LEFT_CHAIN_MAX: usize = 16;
 
 /// What follows an expression.
 enum Infix {
@@ -38,13 +38,14 @@ impl Cursor<'_> {
                 if binding <= floor {
                     break;
                 }
-                cursor.count_operator()?;
                 left = cursor.infix(left, infix, negated, binding)?;
+                cursor.deepen(1)?;
             }
             Ok(left)
         })
     }
 
+    #[inline(never)]
     fn prefix(&mut self) -> Parse<Expr> {
         let unary = |cursor: &mut Self, op, binding: u8| {
             cursor.next();
@@ -137,6 +138,7 @@ impl Cursor<'_> {
         })
     }
 
+    #[inline(never)]
     fn infix(&mut self, left: Expr, infix: Infix, negated: bool, binding: u8) -> Parse<Expr> {
         if negated {
             self.next();
@@ -186,6 +188,7 @@ impl Cursor<'_> {
         }
     }
 
+    #[inline(never)]
     fn binary(&mut self, left: Expr, op: BinaryOperator, binding: u8) -> Parse<Expr> {
         if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
             return self.chain(left, op, binding);
@@ -207,6 +210,7 @@ impl Cursor<'_> {
     }
 
     /// `a AND b AND c …`: the first `AND` was taken.
+    #[inline(never)]
     fn chain(&mut self, first: Expr, op: BinaryOperator, binding: u8) -> Parse<Expr> {
         let mut terms = vec![first, self.expression_above(binding)?];
         while let Some((Infix::Binary(next), false, _)) = self.peek_infix() {
@@ -216,9 +220,13 @@ impl Cursor<'_> {
             self.next();
             terms.push(self.expression_above(binding)?);
         }
+        // Halves of a long chain nest with its logarithm.
+        let halvings = terms.len().div_ceil(LEFT_CHAIN_MAX).ilog2() as usize;
+        self.deepen(halvings + terms.len().min(LEFT_CHAIN_MAX))?;
         Ok(join_terms(terms, &op))
     }
 
+    #[inline(never)]
     fn in_list(&mut self, left: Expr, negated: bool) -> Parse<Expr> {
         let expr = Box::new(left);
         if self.peek_at(1).is_list() {
@@ -233,6 +241,7 @@ impl Cursor<'_> {
         Ok(Expr::InList { expr, list, negated })
     }
 
+    #[inline(never)]
     fn is(&mut self, left: Expr) -> Parse<Expr> {
         let negated = self.take("NOT");
         let expr = Box::new(left);
@@ -253,11 +262,11 @@ impl Cursor<'_> {
     }
 
     /// The name of a collation, which may also be a string.
-    pub(super) fn collation(&mut self) -> Parse<sqlparser::ast::Ident> {
+    pub(super) fn collation(&mut self) -> Parse<Ident> {
         if self.at_kind(TokenKind::String) {
             let token = self.next();
             let name = self.string(token.span.of(self.text), &token)?;
-            return Ok(sqlparser::ast::Ident::with_quote('`', name));
+            return Ok(Ident::new(name));
         }
         self.name()
     }

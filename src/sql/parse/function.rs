@@ -17,6 +17,7 @@ const RETURNING_STARTS: [&str; 4] = ["RETURNING", "NULL", "ERROR", "DEFAULT"];
 
 impl Cursor<'_> {
     /// A call; its name was read, `(` comes next.
+    #[inline(never)]
     pub(super) fn call(&mut self, name: ObjectName) -> Parse<Expr> {
         let special = match name.0.as_slice() {
             [ObjectNamePart::Identifier(ident)] if ident.quote_style.is_none() => {

@@ -114,4 +114,4 @@ pub fn parse_expression(text: &[u8], options: &LexOptions) -> Result<Expr, Error
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::sql) mod tests;

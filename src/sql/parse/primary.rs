@@ -50,6 +50,7 @@ impl Cursor<'_> {
         }
     }
 
+    #[inline(never)]
     fn parenthesis(&mut self) -> Parse<Expr> {
         if self.is_query_ahead() {
             return Ok(Expr::Subquery(self.subquery()?));
@@ -65,6 +66,7 @@ impl Cursor<'_> {
         }
     }
 
+    #[inline(never)]
     fn word(&mut self, token: ParseToken) -> Parse<Expr> {
         let after = self.peek_at(1);
         let is_call = after.kind == TokenKind::LParen;
@@ -91,7 +93,7 @@ impl Cursor<'_> {
             "INTERVAL" => self.interval(),
             "BINARY" => self.binary_operator(),
             "MATCH" => self.match_against(),
-            "DATE" | "TIME" | "TIMESTAMP" if is_before_string => self.typed_string(false),
+            "DATE" | "TIME" | "TIMESTAMP" if is_before_string => self.typed_string(),
             "DEFAULT" if !is_call => {
                 self.next();
                 Ok(Expr::Identifier(self.raw_ident(token.span)?))
@@ -109,6 +111,7 @@ impl Cursor<'_> {
     }
 
     /// `a`, `a.b`, `a.b.c`, `f(…)`, `a.f(…)`.
+    #[inline(never)]
     fn name_or_call(&mut self) -> Parse<Expr> {
         let mut parts = vec![self.name()?];
         while self.at_kind(TokenKind::Dot) && self.peek_at(1).kind.is_name() {
@@ -133,6 +136,7 @@ impl Cursor<'_> {
     }
 
     /// `@x`, or `@x := expression`.
+    #[inline(never)]
     fn user_variable(&mut self, token: ParseToken) -> Parse<Expr> {
         if token.is_arg() {
             return Ok(Expr::Value(self.value()?));
@@ -147,6 +151,7 @@ impl Cursor<'_> {
     }
 
     /// `_charset'…'`.
+    #[inline(never)]
     fn introduced(&mut self, token: ParseToken) -> Parse<Expr> {
         if let Some(value) = self.value_of(&token)? {
             return Ok(Expr::Value(value));
@@ -168,10 +173,11 @@ impl Cursor<'_> {
     }
 
     /// `{d '2024-01-01'}`, `{fn f()}`.
+    #[inline(never)]
     fn odbc(&mut self) -> Parse<Expr> {
         self.next();
         let expr = match self.peek().word() {
-            "D" | "T" | "TS" if self.peek_at(1).kind == TokenKind::String => self.typed_string(true)?,
+            "D" | "T" | "TS" if self.peek_at(1).kind == TokenKind::String => self.typed_string()?,
             _ => {
                 self.name()?;
                 self.expression()?
@@ -181,16 +187,18 @@ impl Cursor<'_> {
         Ok(expr)
     }
 
-    fn typed_string(&mut self, uses_odbc_syntax: bool) -> Parse<Expr> {
+    #[inline(never)]
+    fn typed_string(&mut self) -> Parse<Expr> {
         let data_type = match self.next().word() {
             "DATE" | "D" => DataType::Date,
             "TIME" | "T" => DataType::Time(None, TimezoneInfo::None),
             _ => DataType::Timestamp(None, TimezoneInfo::None),
         };
         let value = self.value()?;
-        Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax }))
+        Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }))
     }
 
+    #[inline(never)]
     fn case(&mut self) -> Parse<Expr> {
         let start = self.next();
         let operand = if self.at("WHEN") { None } else { Some(Box::new(self.expression()?)) };
@@ -214,6 +222,7 @@ impl Cursor<'_> {
         })
     }
 
+    #[inline(never)]
     fn cast(&mut self) -> Parse<Expr> {
         self.next();
         self.parenthesized(|cursor| {
@@ -231,6 +240,7 @@ impl Cursor<'_> {
         })
     }
 
+    #[inline(never)]
     fn convert(&mut self) -> Parse<Expr> {
         self.next();
         self.parenthesized(|cursor| {
@@ -255,6 +265,10 @@ impl Cursor<'_> {
     /// A type up to the parenthesis that ends its place, kept as text: `DECIMAL(10, 2)`, `CHAR(5) CHARSET utf8`.
     pub(super) fn raw_type(&mut self) -> Parse<DataType> {
         let text = self.raw_words(&[])?;
+        if text.eq_ignore_ascii_case("BINARY") {
+            // The operator of that name is the same cast.
+            return Ok(DataType::Binary(None));
+        }
         Ok(DataType::Custom(ObjectName::from(Ident::new(text)), Vec::new()))
     }
 
@@ -284,6 +298,7 @@ impl Cursor<'_> {
     }
 
     /// `INTERVAL expr unit`, or the function `INTERVAL(a, b, …)`.
+    #[inline(never)]
     fn interval(&mut self) -> Parse<Expr> {
         let is_function = self.peek_at(1).kind == TokenKind::LParen && {
             let after = self.peek_at(self.close_of(1) + 1);
@@ -314,6 +329,7 @@ impl Cursor<'_> {
         }))
     }
 
+    #[inline(never)]
     fn binary_operator(&mut self) -> Parse<Expr> {
         self.next();
         let expr = Box::new(self.expression_above(strength::BANG)?);
@@ -321,6 +337,7 @@ impl Cursor<'_> {
     }
 
     /// MariaDB's `NEXT VALUE FOR sequence`, which is `NEXTVAL(sequence)`.
+    #[inline(never)]
     fn next_value_for(&mut self) -> Parse<Expr> {
         let start = self.next();
         self.next();

@@ -94,7 +94,6 @@ impl Cursor<'_> {
             if binding <= floor {
                 return Ok(left);
             }
-            self.count_operator()?;
             self.next();
             let set_quantifier = if self.take("ALL") {
                 SetQuantifier::All
@@ -105,6 +104,7 @@ impl Cursor<'_> {
             };
             let right = Box::new(self.query_body(binding)?);
             left = SetExpr::SetOperation { left: Box::new(left), op, set_quantifier, right };
+            self.deepen(1)?;
         }
     }
 

@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::SelectList;
 use super::cursor::{Cursor, Parse, ast_span};
 use super::primary::{attached, function};
+use crate::sql::ast::NEXT_VALUES;
 use crate::sql::token::TokenKind;
 
 impl Cursor<'_> {
@@ -162,7 +163,7 @@ impl Cursor<'_> {
             self.expect("VALUES")?;
             super::function::arguments(vec![count])
         };
-        let mut name = Ident::new("NEXT_VALUES");
+        let mut name = Ident::new(NEXT_VALUES);
         name.span = ast_span(start.span);
         Ok(SelectItem::UnnamedExpr(Expr::Function(function(name.into(), args))))
     }

@@ -42,7 +42,6 @@ impl Cursor<'_> {
             let relation = cursor.table_factor()?;
             let mut joins = Vec::new();
             while let Some(join) = cursor.join()? {
-                cursor.count_operator()?;
                 joins.push(join);
             }
             Ok(TableWithJoins { relation, joins })

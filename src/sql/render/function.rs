@@ -3,14 +3,18 @@
 use sqlparser::ast::{
     DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, NamedWindowDefinition, NamedWindowExpr, NullTreatment,
-    OrderByExpr, OrderBySort, WindowFrameBound, WindowSpec, WindowType,
+    ObjectNamePart, OrderByExpr, OrderBySort, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::Writer;
+use crate::sql::ast::NEXT_VALUES;
 use crate::sql::parse::operator::strength;
 
 impl Writer {
     pub(super) fn function(&mut self, function: &Function) {
+        if self.next_values(function) {
+            return;
+        }
         self.function_name(&function.name);
         match &function.args {
             FunctionArguments::None => {}
@@ -38,6 +42,23 @@ impl Writer {
             }
             None => {}
         }
+    }
+
+    /// The router's own `NEXT n VALUES`.
+    fn next_values(&mut self, function: &Function) -> bool {
+        let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return false };
+        if name.value != NEXT_VALUES || name.quote_style.is_some() {
+            return false;
+        }
+        match &function.args {
+            FunctionArguments::List(list) => {
+                self.raw("NEXT ");
+                self.arguments(list);
+                self.raw(" VALUES");
+            }
+            _ => self.raw("NEXT VALUE"),
+        }
+        true
     }
 
     fn arguments(&mut self, list: &FunctionArgumentList) {

@@ -132,7 +132,7 @@ impl Writer {
         self.list(&hints.index_names, |writer, name| {
             // PRIMARY is reserved, but the name of an index here.
             if name.value.eq_ignore_ascii_case("primary") {
-                writer.raw("PRIMARY")
+                writer.raw(&name.value)
             } else {
                 writer.ident(name)
             }

@@ -130,6 +130,10 @@ pub const WARNINGS_PER_SESSION_MAX: usize = 64;
 /// as much in builds without optimisation.
 pub const SQL_DEPTH_MAX: usize = 64;
 
+/// Stack of a worker thread. SQL nested [`SQL_DEPTH_MAX`] deep takes more than the usual 2 MiB in a build
+/// without optimisation; what is not used costs addresses, not memory.
+pub const WORKER_STACK_BYTES: usize = 16 << 20;
+
 /// Longest target string of `USE`: keyspace names have at most 64 characters, key ranges a few bytes.
 pub const TARGET_BYTES_MAX: usize = 1_024;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use crate::limits;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
@@ -82,7 +83,10 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let mut stopped = stopped.clone();
-            let thread = std::thread::Builder::new().name(format!("shardgate-{index}")).spawn(move || {
+            let builder = std::thread::Builder::new()
+                .name(format!("shardgate-{index}"))
+                .stack_size(limits::WORKER_STACK_BYTES);
+            let thread = builder.spawn(move || {
                 // An error means that the owner is gone, which says the same.
                 let _ = runtime.block_on(stopped.wait_for(|stop| *stop));
             })?;

@@ -191,7 +191,8 @@ impl Client {
     pub fn run(&mut self, sql: &str) -> Result<()> {
         for reply in self.query(sql)? {
             if let Reply::Err(error) = reply {
-                return Err(ClientError(format!("{sql}: {error}")));
+                let start: String = sql.chars().take(100).collect();
+                return Err(ClientError(format!("{start}: {error}")));
             }
         }
         Ok(())

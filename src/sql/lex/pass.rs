@@ -174,7 +174,8 @@ impl Pass<'_, '_> {
     fn finish(&mut self) {
         let end = self.previous.span.end;
         self.flush(end as usize);
-        self.out.span.end = end.max(self.out.span.start);
+        let end = end.max(self.out.span.start);
+        self.out.span.end = self.behind_versioned_comment(end);
         self.out.directive = self.tokens.directive();
         if let Some(directive) = self.out.directive {
             self.out.flags |= LexFlags::HAS_DIRECTIVE;
@@ -265,6 +266,16 @@ impl Pass<'_, '_> {
     }
 
     #[inline]
+    /// Code inside of `/*! … */` may end with the comment: its `*/` belongs to the statement.
+    fn behind_versioned_comment(&self, end: u32) -> u32 {
+        let rest = self.text.get(end as usize..).unwrap_or_default();
+        let blanks = rest.len() - rest.trim_ascii_start().len();
+        if self.tokens.saw_versioned_comment() && rest[blanks..].starts_with(b"*/") {
+            return self.behind_versioned_comment(end + offset(blanks + 2));
+        }
+        end
+    }
+
     fn arg(&mut self, span: Span, kind: ArgKind) {
         if self.out.args.len() >= limits::SQL_ARGS_MAX {
             self.out.flags |= LexFlags::NOT_CACHEABLE;

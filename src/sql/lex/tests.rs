@@ -263,3 +263,11 @@ fn read_only_queries_are_recognised() {
     assert!(!lexed("select last_insert_id()").is_session_free());
     assert!(lexed("select a from t").is_session_free());
 }
+
+#[test]
+fn a_versioned_comment_at_the_end_is_closed_in_the_statement() {
+    let text = b"create table t (a int) /*! ENGINE = innodb */ ; ";
+    let mut lexed = Lexed::new();
+    lex(text, 0, &LexOptions::default(), &mut lexed).unwrap();
+    assert_eq!(lexed.span.of(text), b"create table t (a int) /*! ENGINE = innodb */");
+}

@@ -15,7 +15,7 @@ fn vindex(vindex_type: &str) -> VindexDefinition {
 /// A keyspace of `count` equal shards, a power of two up to 256.
 fn topology(count: u16) -> Topology {
     let bound = |index: u16| {
-        if index % count == 0 { String::new() } else { format!("{:02x}", index * (256 / count)) }
+        if index.is_multiple_of(count) { String::new() } else { format!("{:02x}", index * (256 / count)) }
     };
     let shards: Vec<_> = (0..count).map(|i| format!(r#""{}-{}": {{}}"#, bound(i), bound(i + 1))).collect();
     let text = format!(r#"{{"keyspaces": {{"ks": {{"shards": {{{}}}}}}}}}"#, shards.join(","));

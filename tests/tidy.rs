@@ -1,11 +1,7 @@
 //! Style and architecture as a test. Each check is a function of text, tried on bad input at the foot of this
 //! file, so that none can pass by not looking.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panic and tells what it counted"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -28,6 +28,7 @@ pub(super) struct Arguments {
 /// Names are those of Vitess's `vtctldclient` and `vtctlclient`.
 #[derive(Debug, Subcommand)]
 #[command(rename_all = "verbatim")]
+#[expect(clippy::enum_variant_names, reason = "the names are the commands'")]
 enum Command {
     /// Keyspaces and their shards.
     GetKeyspaces,

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         engine_path: arguments.engine_path.clone(),
         dir: arguments.dir.clone(),
         is_fresh: arguments.fresh,
-        listen: listen.clone(),
+        listen,
     };
     let bar: Box<dyn Progress> = if std::io::stderr().is_terminal() {
         Box::new(Bar::new())

@@ -18,8 +18,14 @@ use crate::topology::{Destination, KeyspaceName, Snapshot};
 /// The blocks that this router holds.
 #[derive(Debug, Default)]
 pub(super) struct Sequences {
-    blocks: Mutex<HashMap<(KeyspaceName, Box<str>), Arc<tokio::sync::Mutex<Block>>>>,
+    blocks: Mutex<HashMap<SequenceName, SharedBlock>>,
 }
+
+/// Keyspace and table.
+type SequenceName = (KeyspaceName, Box<str>);
+
+/// A block that is refilled by one statement at a time.
+type SharedBlock = Arc<tokio::sync::Mutex<Block>>;
 
 /// Numbers from `next` up to, not including, `end` may be handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

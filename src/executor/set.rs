@@ -106,7 +106,7 @@ impl Setter<'_> {
                 set.extend_from_slice(&expression);
                 let read_back = [name];
                 let values = self.try_set(job, &set, if is_default { &[] } else { &read_back }).await?;
-                let literal = values.first().map(|value| literal(value));
+                let literal = values.first().map(literal);
                 self.settings = self.settings.with_variable(name, literal.as_deref());
                 if matches!(name, "transaction_read_only" | "tx_read_only") {
                     self.settings.read_only = matches!(values.first(), Some(value) if as_boolean(value)?);

@@ -1,6 +1,6 @@
 //! The place that a session's statements go to: what `USE`, COM_INIT_DB and the connect-time database chose.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -80,8 +80,7 @@ impl SessionTarget {
 
     /// A number that differs for targets whose plans may differ.
     pub fn plan_hash(&self) -> u64 {
-        let mut hasher = foldhash::fast::FixedState::default();
-        let mut hasher = std::hash::BuildHasher::build_hasher(&mut hasher);
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
         self.keyspace.hash(&mut hasher);
         self.system_database.hash(&mut hasher);
         (self.tablet_type as u8).hash(&mut hasher);

@@ -99,10 +99,8 @@ pub fn parse_show(text: &[u8], options: &LexOptions) -> Result<Show> {
         ShowKind::Tables | ShowKind::KeyspaceObjects | ShowKind::VschemaTables => {
             from_keyspace(&mut cursor, &mut show)?;
         }
-        ShowKind::VschemaVindexes => {
-            if cursor.accept_any(&["from", "on"]) {
-                qualified_name(&mut cursor, &mut show)?;
-            }
+        ShowKind::VschemaVindexes if cursor.accept_any(&["from", "on"]) => {
+            qualified_name(&mut cursor, &mut show)?;
         }
         _ => {}
     }

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod arguments;
+mod binary;
 mod execute;
 mod insert;
 mod key;
@@ -17,9 +18,15 @@ mod stage;
 mod write;
 
 pub use arguments::{Arguments, value_of};
+pub use binary::BinaryRows;
 pub use execute::{Run, execute};
 pub use insert::{InsertSource, insert};
 pub use render::{SessionValues, render};
 pub use routing::{ShardPart, Shards, resolve};
 pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
 pub use write::write;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,7 @@ pub fn resolve<'t>(routing: &Routing, keyspace: &'t Keyspace, args: &dyn Argumen
         }
         Routing::SameShard(groups) => same_shard(groups, keyspace, args)?,
         Routing::Scatter | Routing::Unsharded => all(keyspace),
+        Routing::Union(groups) => union(groups, keyspace, args)?,
     };
     if found.is_empty() {
         if keyspace.shards().is_empty() {
@@ -109,6 +110,22 @@ fn same_shard<'t>(
         }
     }
     Ok(one.into_iter().collect())
+}
+
+fn union<'t>(
+    groups: &[Vec<Lookup>],
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+) -> Result<Vec<ShardPart<'t>>> {
+    let mut found = vec![false; keyspace.shards().len()];
+    for group in groups {
+        for part in intersection(group, keyspace, args)? {
+            let index = keyspace.shards().iter().position(|known| std::ptr::eq(known, part.shard));
+            index.into_iter().for_each(|index| found[index] = true);
+        }
+    }
+    let each = keyspace.shards().iter().zip(found).filter(|(_, is_found)| *is_found);
+    Ok(each.map(|(shard, _)| ShardPart { shard, items: None }).collect())
 }
 
 fn intersection<'t>(

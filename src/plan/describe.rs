@@ -165,7 +165,7 @@ fn routing_values(routing: &Routing) -> Option<String> {
     match routing {
         Routing::EqualUnique(lookup) | Routing::In(lookup) => Some(lookup.to_string()),
         Routing::Intersect(lookups) => Some(list(lookups)),
-        Routing::SameShard(groups) => {
+        Routing::SameShard(groups) | Routing::Union(groups) => {
             Some(groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | "))
         }
         Routing::Pinned(id) => Some(id.to_string()),

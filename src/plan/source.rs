@@ -217,6 +217,11 @@ impl Edits {
         self.edits.iter().any(|(edit, _)| range.contains_range(edit))
     }
 
+    /// Is anything put in inside `range` (not only taken away)?
+    pub fn adds_to(&self, range: &Range<usize>) -> bool {
+        self.edits.iter().any(|(edit, with)| range.contains_range(edit) && !with.is_empty())
+    }
+
     /// Drops the edits inside `range`, which is about to be replaced as a whole.
     pub fn forget(&mut self, range: &Range<usize>) {
         self.edits.retain(|(edit, _)| !range.contains_range(edit));

@@ -119,6 +119,12 @@ impl Decimal {
             *limb = u32::try_from(current / u128::from(count)).expect("the rest is below the divisor");
             rest = current % u128::from(count);
         }
+        // Servers compute whole groups of nine digits and cut off the rest before they round.
+        let groups = |digits: u8| usize::from(digits).div_ceil(LIMB_DIGITS);
+        let missing =
+            usize::from(increment).saturating_sub(groups(self.scale) * LIMB_DIGITS - usize::from(self.scale));
+        let kept = groups(self.scale) + missing.div_ceil(LIMB_DIGITS);
+        quotient.limbs.iter_mut().skip(INTEGER_LIMBS + kept).for_each(|limb| *limb = 0);
         Some(quotient.round(self.scale.saturating_add(increment).min(SCALE_MAX)))
     }
 
@@ -334,6 +340,8 @@ mod tests {
         check("1.00", 8, "0.125000");
         check("1", 32, "0.0313");
         check("0", 5, "0.0000");
+        check("2.00000", 3, "0.666666666");
+        check("2.000000", 3, "0.6666666667");
         check("1", u64::MAX, "0.0000");
         assert!(decimal("1").divide(0, 4).is_none());
     }

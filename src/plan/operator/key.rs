@@ -5,10 +5,33 @@ use std::ops::Range;
 use super::Horizon;
 use crate::error::Result;
 use crate::plan::primitive::{ColumnRef, Piece, SortKey};
-use crate::plan::semantics::walk;
+use crate::plan::semantics::{Scope, walk};
 use crate::sql::ast::Expr;
+use crate::vschema::ColumnType;
 
 impl Horizon<'_> {
+    /// Is it a column (or the smallest or largest value of one) whose type the VSchema knows to need no weights?
+    fn is_known_number(&self, expr: &Expr) -> bool {
+        let scope = Scope { sources: self.block.sources.clone(), parent: None };
+        match walk::bare(expr) {
+            Expr::Identifier(name) => is_by_value(scope.column_type(std::slice::from_ref(name))),
+            Expr::CompoundIdentifier(names) => is_by_value(scope.column_type(names)),
+            Expr::Function(function) if walk::is_aggregate(expr) => {
+                let is_extreme =
+                    walk::function_name(function).is_some_and(|name| name == "min" || name == "max");
+                let mut argument = None;
+                let seen = walk::parts(expr, &mut |part| {
+                    if let walk::Part::Expr(part) = part {
+                        argument = Some(part);
+                    }
+                    Ok(())
+                });
+                is_extreme && seen.is_ok() && argument.is_some_and(|argument| self.is_known_number(argument))
+            }
+            _ => false,
+        }
+    }
+
     /// A key on an expression whose value stands in `column`.
     ///
     /// The expression's type is not known here, so the servers' `WEIGHT_STRING()` is asked for alongside, and
@@ -21,7 +44,7 @@ impl Horizon<'_> {
         range: &Range<usize>,
         column: ColumnRef,
     ) -> Result<SortKey> {
-        if is_number(expr) {
+        if is_number(expr) || self.is_known_number(expr) {
             return Ok(SortKey { column, weight: None, pad: None, descending: false });
         }
         let needs_min = self.shape.is_aggregated && !walk::has_aggregate(expr)?;
@@ -54,12 +77,62 @@ impl Horizon<'_> {
 }
 
 /// Functions whose results are numbers whatever their arguments are.
+const NUMBERS: [&str; 21] = [
+    "ascii",
+    "avg",
+    "bit_count",
+    "char_length",
+    "count",
+    "crc32",
+    "datediff",
+    "day",
+    "dayofmonth",
+    "dayofweek",
+    "dayofyear",
+    "hour",
+    "length",
+    "minute",
+    "month",
+    "quarter",
+    "second",
+    "sum",
+    "week",
+    "weekday",
+    "year",
+];
+
 fn is_number(expr: &Expr) -> bool {
     match walk::bare(expr) {
-        Expr::Function(function) => walk::function_name(function)
-            .is_some_and(|name| ["count", "sum", "avg", "length", "char_length"].contains(&name.as_str())),
+        Expr::Function(function) => {
+            walk::function_name(function).is_some_and(|name| NUMBERS.contains(&name.as_str()))
+        }
         _ => false,
     }
+}
+
+/// Types that are compared by value.
+fn is_by_value(column_type: ColumnType) -> bool {
+    use ColumnType as T;
+    matches!(
+        column_type,
+        T::Int8
+            | T::UInt8
+            | T::Int16
+            | T::UInt16
+            | T::Int24
+            | T::UInt24
+            | T::Int32
+            | T::UInt32
+            | T::Int64
+            | T::UInt64
+            | T::Float64
+            | T::Timestamp
+            | T::Date
+            | T::Time
+            | T::DateTime
+            | T::Year
+            | T::Decimal
+    )
 }
 
 /// Neighbouring texts as one, so that equal texts are equal pieces.

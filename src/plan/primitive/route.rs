@@ -46,6 +46,8 @@ pub enum Routing {
     /// System schema tables: any shard of the keyspace that the value names (by keyspace or database name),
     /// or of the session's keyspace.
     SystemSchema(Option<RouteValue>),
+    /// The shards of any of these groups (parts of a UNION ALL), each group's lookups intersected.
+    Union(Vec<Vec<Lookup>>),
     /// The only shard of an unsharded keyspace.
     Unsharded,
 }
@@ -152,7 +154,7 @@ impl Routing {
             | Self::SameShard(_)
             | Self::SystemSchema(_)
             | Self::Unsharded => true,
-            Self::In(_) | Self::Scatter => false,
+            Self::In(_) | Self::Scatter | Self::Union(_) => false,
             Self::Intersect(lookups) => lookups.iter().any(Lookup::is_one_value),
         }
     }
@@ -169,6 +171,7 @@ impl Routing {
             Self::SameShard(_) => "SameShard",
             Self::Scatter => "Scatter",
             Self::SystemSchema(_) => "SystemSchema",
+            Self::Union(_) => "Union",
             Self::Unsharded => "Unsharded",
         }
     }

@@ -14,6 +14,7 @@ use crate::sql::ast::{
     Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, WindowType,
     With,
 };
+use crate::vschema::ColumnType;
 
 /// Collects facts about one statement.
 pub(crate) struct Analyzer<'a> {
@@ -190,9 +191,10 @@ impl<'a> Analyzer<'a> {
 
     /// A column without alias is named after its text: when that is edited, the name must be given.
     fn keep_names(&mut self, select: &Select) -> Result<()> {
+        // A plain column keeps its name when only its qualifier goes.
         let is_plain = |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-        let unnamed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(expr) if !is_plain(expr));
-        if self.analysis.edits.is_empty() || !select.projection.iter().any(unnamed) {
+        let is_unnamed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_));
+        if self.analysis.edits.is_empty() || !select.projection.iter().any(is_unnamed) {
             return Ok(());
         }
         let token = self.source.token_at(select.select_token.0.span.start);
@@ -200,7 +202,9 @@ impl<'a> Analyzer<'a> {
         let layout = layout.filter(|layout| layout.items.len() == select.projection.len());
         let layout = layout.ok_or_else(|| Error::unsupported("this form of select list"))?;
         for (item, range) in select.projection.iter().zip(layout.items) {
-            if unnamed(item) && self.analysis.edits.touches(&range) {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            let edits = &self.analysis.edits;
+            if edits.adds_to(&range) || !is_plain(expr) && edits.touches(&range) {
                 let alias = (range.end, self.source.slice(range).into_owned());
                 if !self.analysis.aliases.contains(&alias) {
                     self.analysis.aliases.push(alias);
@@ -447,7 +451,13 @@ fn outputs_of(select: &Select, scope: &Scope<'_>) -> Columns {
             _ => continue,
         };
         let name = name.map_or("", |name| name.value.as_str()).into();
-        let column = Columns { known: vec![Output { name, key: key_of(expr, scope) }], is_open: false };
+        let column_type = match bare(expr) {
+            Expr::Identifier(name) => scope.column_type(std::slice::from_ref(name)),
+            Expr::CompoundIdentifier(names) => scope.column_type(names),
+            _ => ColumnType::default(),
+        };
+        let output = Output { name, key: key_of(expr, scope), column_type };
+        let column = Columns { known: vec![output], is_open: false };
         star(&column);
     }
     outputs

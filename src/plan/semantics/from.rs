@@ -13,7 +13,7 @@ use crate::sql::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
     ObjectName, TableAlias, TableFactor, TableWithJoins,
 };
-use crate::vschema::TableKind;
+use crate::vschema::{ColumnType, TableKind};
 
 /// Which side of a join keeps its rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,9 @@ impl Analyzer<'_> {
             }
             for (index, name) in names.iter().enumerate() {
                 let key = columns.known.get_mut(index).and_then(|output| output.key.take());
-                let output = Output { name: name.name.value.as_str().into(), key };
+                let column_type =
+                    columns.known.get(index).map_or(ColumnType::default(), |output| output.column_type);
+                let output = Output { name: name.name.value.as_str().into(), key, column_type };
                 if index < columns.known.len() {
                     columns.known[index] = output;
                 } else {
@@ -221,7 +223,9 @@ impl Analyzer<'_> {
         let mut add = |name: &str, is_key: bool| {
             if !columns.known.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
                 let key = is_key.then(|| KeyColumn { instance, name: name.into() });
-                columns.known.push(Output { name: name.into(), key });
+                let column_type =
+                    table.column(name).map_or(ColumnType::default(), |column| column.column_type);
+                columns.known.push(Output { name: name.into(), key, column_type });
             }
         };
         // A complete list has the order of `*`; otherwise only the names count.

@@ -67,7 +67,10 @@ fn sharded(analysis: &Analysis) -> Routing {
     match lookups.len() {
         0 => Routing::None,
         1 => one_group(lookups.swap_remove(0)),
-        _ => Routing::SameShard(lookups),
+        _ if lookups.iter().all(|group| group.iter().any(Lookup::is_one_value)) => {
+            Routing::SameShard(lookups)
+        }
+        _ => Routing::Scatter,
     }
 }
 

@@ -4,6 +4,7 @@
 //! every column unambiguously, so a name that exactly one table is known to have belongs to that table.
 
 use crate::sql::ast::Ident;
+use crate::vschema::ColumnType;
 
 /// A column of a sharded table that a vindex may use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub(crate) struct Output {
     pub(crate) name: Box<str>,
     /// The table's column that it is, if that decides a shard.
     pub(crate) key: Option<KeyColumn>,
+    /// Its type, if the VSchema knows it.
+    pub(crate) column_type: ColumnType,
 }
 
 /// The columns that a table is known to have.
@@ -78,6 +81,21 @@ impl<'p> Scope<'p> {
             [table, column] | [_, table, column] => self.resolve_qualified(&table.value, &column.value),
             _ => Resolved::Unknown,
         }
+    }
+
+    /// The type of a column of this block, as far as it is known.
+    pub(crate) fn column_type(&self, names: &[Ident]) -> ColumnType {
+        let column = match names {
+            [column] => {
+                let mut owners = self.sources.iter().filter_map(|source| source.columns.find(&column.value));
+                owners.next().filter(|_| owners.next().is_none())
+            }
+            [table, column] | [_, table, column] => {
+                self.source(&table.value).and_then(|source| source.columns.find(&column.value))
+            }
+            _ => None,
+        };
+        column.map_or(ColumnType::default(), |column| column.column_type)
     }
 
     fn resolve_qualified(&self, table: &str, column: &str) -> Resolved {

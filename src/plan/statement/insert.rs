@@ -14,7 +14,7 @@ use crate::plan::semantics::{Analyzer, place, session};
 use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, Plan, PlanContext};
 use crate::sql::ast::Statement;
-use crate::sql::{Lexed, StatementKind, TokenKind};
+use crate::sql::{LexFlags, Lexed, StatementKind, TokenKind};
 use crate::value::Value;
 use crate::vschema::{Table, TableKind};
 
@@ -26,7 +26,15 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
     };
     let table = written_table(ctx, table)?;
     let mut edits = Edits::default();
-    session::replace(&insert.source, &|_| false, &mut edits)?;
+    // The rows' own session values are filled in when they are sent, unless the text goes as a whole.
+    let goes_whole = insert.form == Form::Values && !needs_rows(&table);
+    let session =
+        LexFlags::HAS_SESSION_FUNCTION | LexFlags::HAS_SYSTEM_VARIABLE | LexFlags::HAS_USER_VARIABLE;
+    if goes_whole && lexed.flags.intersects(session) {
+        session::replace(&Source::new(text, lexed, ctx.options)?, &|_| false, &mut edits)?;
+    } else {
+        session::replace(&insert.source, &|_| false, &mut edits)?;
+    }
     fit_name(&insert, &name, &table, &mut edits);
     let mut plan = match insert.form {
         Form::Select => from_select(ctx, text, lexed, &table, &edits),
@@ -34,6 +42,11 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
     }?;
     plan.tables = vec![(Some(table.keyspace.clone()), table.name.as_str().into())];
     Ok(plan)
+}
+
+/// Must each row be looked at?
+fn needs_rows(table: &Table) -> bool {
+    matches!(table.kind, TableKind::Sharded) || table.auto_increment.is_some()
 }
 
 /// Copies of a reference table are written at their source.
@@ -59,8 +72,7 @@ fn fit_name(insert: &InsertText<'_>, name: &str, table: &Table, edits: &mut Edit
 fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: Edits) -> Result<Plan> {
     let kind = lexed.kind;
     let keyspace = Some(table.keyspace.clone());
-    let needs_rows = matches!(table.kind, TableKind::Sharded) || table.auto_increment.is_some();
-    if !needs_rows {
+    if !needs_rows(table) {
         let query = whole(insert, &edits);
         let (routing, several) = match &table.kind {
             TableKind::Pinned(id) => (Routing::Pinned(id.clone()), Several::Never),

@@ -19,7 +19,14 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, query: &ast::Quer
     session::replace(source, &|_| system, &mut analyzer.analysis.edits)?;
     let block = analyzer.query(query, None, &Ctes::default())?;
     let analysis = analyzer.analysis;
-    let place = place::of(&analysis)?;
+    let mut place = place::of(&analysis)?;
+    if let Routing::SameShard(groups) = &place.routing
+        && matches!(&*query.body, SetExpr::SetOperation { .. })
+        && combine(source, query, &analysis, &block).is_ok()
+    {
+        // The parts of a UNION ALL need not meet.
+        place.routing = Routing::Union(groups.clone());
+    }
     let several = if place.routing.is_single() {
         Several::Never
     } else {

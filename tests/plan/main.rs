@@ -1,0 +1,139 @@
+//! Golden tests of plans: `cases/*.test` with the VSchemas of `vschema/`.
+//!
+//! A case is `plan key=value …`, SQL, `----` and the expected tree, ended by an empty line; lines that begin with
+//! `#` are comments. `ROUTER_BLESS=1 cargo test --test plan` writes what comes out.
+//! Keys: `keyspace` (the session's; none without it), `vschema` (file, `main` without it).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use shardgate::plan::{self, PlanContext};
+use shardgate::sql::{LexOptions, Lexed, lex, normalized_text};
+use shardgate::topology::{KeyspaceName, TabletType};
+use shardgate::vschema::VSchema;
+use shardgate::vschema::model::Model;
+use shardgate::vschema::vindex::no_files;
+
+#[test]
+fn plans_are_as_expected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan");
+    let bless = std::env::var_os("ROUTER_BLESS").is_some();
+    let mut failures = Vec::new();
+    let mut case_count = 0;
+    for path in files(&root.join("cases")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut blessed = String::new();
+        for part in parts(&text) {
+            match part {
+                Part::Text(text) => blessed.push_str(text),
+                Part::Case(case) => {
+                    case_count += 1;
+                    let actual = run(&root, &case);
+                    if actual != case.expected {
+                        failures.push(format!(
+                            "{}:{}: {}\nexpected:\n{}\nactual:\n{actual}",
+                            path.file_name().unwrap().display(),
+                            case.line,
+                            case.sql.trim_end(),
+                            case.expected
+                        ));
+                    }
+                    write!(blessed, "{}\n{}----\n{actual}", case.command, case.sql).unwrap();
+                }
+            }
+        }
+        if bless && blessed != text {
+            fs::write(&path, blessed).unwrap();
+        }
+    }
+    assert!(case_count > 100, "only {case_count} cases were found");
+    assert!(
+        bless || failures.is_empty(),
+        "{} of {case_count} plans differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+struct Case<'t> {
+    line: usize,
+    command: &'t str,
+    sql: String,
+    expected: String,
+}
+
+enum Part<'t> {
+    /// Comments and empty lines, kept as they are.
+    Text(&'t str),
+    Case(Case<'t>),
+}
+
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut lines = text.split_inclusive('\n').enumerate();
+    while let Some((number, line)) = lines.next() {
+        if !line.starts_with("plan") {
+            assert!(line.trim().is_empty() || line.starts_with('#'), "line {}: {line}", number + 1);
+            parts.push(Part::Text(line));
+            continue;
+        }
+        let mut case =
+            Case { line: number + 1, command: line.trim_end(), sql: String::new(), expected: String::new() };
+        for (_, line) in lines.by_ref() {
+            if line.trim_end() == "----" {
+                break;
+            }
+            case.sql.push_str(line);
+        }
+        let mut end = None;
+        for (_, line) in lines.by_ref() {
+            if line.trim().is_empty() {
+                end = Some(line);
+                break;
+            }
+            case.expected.push_str(line);
+        }
+        parts.push(Part::Case(case));
+        parts.extend(end.map(Part::Text));
+    }
+    parts
+}
+
+fn run(root: &Path, case: &Case<'_>) -> String {
+    let option = |name: &str| {
+        let mut options = case.command.split_whitespace().filter_map(|word| word.split_once('='));
+        options.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let file = root.join("vschema").join(format!("{}.json", option("vschema").unwrap_or("main")));
+    let model = Model::parse(&fs::read_to_string(file).unwrap(), &mut Vec::new()).unwrap();
+    let vschema = VSchema::build(model, &no_files);
+    assert_eq!(vschema.errors().collect::<Vec<_>>(), Vec::<&str>::new());
+    let databases: Vec<_> =
+        vschema.keyspaces().map(|k| (format!("vt_{}", k.name()).into(), k.name().clone())).collect();
+    let keyspace = option("keyspace").map(KeyspaceName::from);
+    let options = LexOptions::default();
+    let ctx = PlanContext {
+        vschema: &vschema,
+        keyspace: keyspace.as_ref(),
+        tablet_type: TabletType::Primary,
+        databases: &databases,
+        options: &options,
+    };
+    let text = case.sql.trim_end().as_bytes();
+    let mut lexed = Lexed::new();
+    let planned = lex(text, 0, &options, &mut lexed).and_then(|()| plan::build(&ctx, text, &lexed));
+    match planned {
+        Ok(plan) => plan::describe(&plan, &normalized_text(text, &lexed)),
+        Err(error) => format!("{}: {}\n", error.errno(), String::from_utf8_lossy(error.message())),
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
+    files.sort();
+    files
+}

@@ -32,8 +32,6 @@ enum Command {
     Serve(serve::Arguments),
 }
 
-pub mod explain;
-
 /// Runs the command line; the exit code is the process's.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {

@@ -36,7 +36,7 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lex");
     for (name, text) in &texts {
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |bencher| {
+        group.bench_function(*name, |bencher| {
             bencher.iter(|| {
                 lex(black_box(text.as_bytes()), 0, &options, &mut lexed).expect("the text is valid");
                 black_box(lexed.fingerprint)
@@ -48,7 +48,7 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     for (name, text) in &texts {
         lex(text.as_bytes(), 0, &options, &mut lexed).expect("the text is valid");
-        group.bench_function(name, |bencher| {
+        group.bench_function(*name, |bencher| {
             bencher.iter(|| parse(black_box(text.as_bytes()), &lexed, &options).expect("the text is valid"));
         });
     }

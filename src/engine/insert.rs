@@ -60,11 +60,25 @@ pub async fn insert<E: ShardExecutor, Q: Sequences>(
     if queries.is_empty() {
         return Ok(WriteOutcome::default());
     }
-    let mut outcome = sum(executor.write(run.keyspace, queries).await?);
+    let mut outcomes = executor.write(run.keyspace, queries).await?;
+    if outcomes.len() > 1 {
+        outcomes.iter_mut().for_each(spell_out_one_row);
+    }
+    let mut outcome = sum(outcomes);
     if missing > 0 {
         outcome.last_insert_id = first_number;
     }
     Ok(outcome)
+}
+
+/// Servers say nothing about the INSERT of a single row, but do about the statement that it is a part of.
+fn spell_out_one_row(outcome: &mut WriteOutcome) {
+    if outcome.info.is_empty() {
+        // Of one row, anything but one affected row is a duplicate: ignored (0) or updated (2).
+        let duplicates = u8::from(outcome.affected_rows != 1);
+        let text = format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", outcome.warnings);
+        outcome.info = text.into_bytes();
+    }
 }
 
 /// One row.

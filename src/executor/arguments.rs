@@ -51,7 +51,7 @@ impl<'a> Arguments<'a> {
         let mut out = Vec::with_capacity(self.text.len() + 64);
         let mut copied = 0;
         for arg in &self.lexed.args {
-            if matches!(arg.kind, ArgKind::Placeholder(_)) {
+            if matches!(arg.kind, ArgKind::Placeholder(_) | ArgKind::List { .. }) {
                 out.extend_from_slice(self.text.get(copied..arg.span.range().start).unwrap_or_default());
                 self.write_one(arg, &mut out)?;
                 copied = arg.span.range().end;
@@ -116,6 +116,19 @@ impl<'a> Arguments<'a> {
             ArgKind::Placeholder(_) | ArgKind::UserVariable => {
                 let plain = self.options.mode.contains(SqlMode::NO_BACKSLASH_ESCAPES);
                 self.value_of(arg)?.as_ref().render_literal(out, plain);
+            }
+            ArgKind::List { first, count } => {
+                let mut copied = arg.span.range().start;
+                for item in self.lexed.items(first, count) {
+                    if matches!(item.kind, ArgKind::Placeholder(_)) {
+                        out.extend_from_slice(
+                            self.text.get(copied..item.span.range().start).unwrap_or_default(),
+                        );
+                        self.write_one(item, out)?;
+                        copied = item.span.range().end;
+                    }
+                }
+                out.extend_from_slice(self.text.get(copied..arg.span.range().end).unwrap_or_default());
             }
             _ => out.extend_from_slice(arg.span.of(self.text)),
         }

@@ -183,9 +183,16 @@ impl Handler for Executor {
     }
 }
 
+/// `utf8mb4_0900_ai_ci`: MySQL's own from here on, and MariaDB's own from 576 on.
+const FIRST_COLLATION_OF_ONE_ENGINE: u16 = 255;
+
 /// The character set that a client's handshake asked for; `None` is the one that backend connections begin with.
 fn handshake_names(collation: u16) -> Option<Names> {
     let charset = Charset::of_collation(collation)?;
     let name = collation_name(collation)?;
-    Some(Names { charset: charset.name.into(), collation: Some(name.as_ref().into()) })
+    // From 255 on, numbers are of collations that only one engine has: a server that does not know one takes
+    // its own default of the character set. So MySQL's client, which asks for 255, can speak to MariaDB.
+    let is_of_both_engines = collation < FIRST_COLLATION_OF_ONE_ENGINE;
+    let collation = is_of_both_engines.then(|| name.as_ref().into());
+    Some(Names { charset: charset.name.into(), collation })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::client::{CLIENT_DEPRECATE_EOF, Client, ClientError, Reply};
-use crate::compare::Comparison;
+use crate::compare::{Comparison, may_use_temporary};
 use crate::environment::Environment;
 use crate::params;
 use crate::protocol::Case;
@@ -48,8 +48,13 @@ fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), S
             continue;
         }
         let order = if query.is_ordered { Order::Exact } else { Order::Multiset };
-        let comparison =
-            Comparison { keyspace, order: &order, has_order_by: query.is_ordered, ignored: &BTreeSet::new() };
+        let comparison = Comparison {
+            keyspace,
+            order: &order,
+            has_order_by: query.is_ordered,
+            may_use_temporary: may_use_temporary(&query.sql),
+            ignored: &BTreeSet::new(),
+        };
         let differences = comparison.replies(&expected, &got);
         if !differences.is_empty() {
             found.push(format!(

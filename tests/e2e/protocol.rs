@@ -63,8 +63,13 @@ fn same(
 }
 
 fn compare(keyspace: &str, plain: &[Reply], router: &[Reply]) -> Result<(), String> {
-    let comparison =
-        Comparison { keyspace, order: &Order::Exact, has_order_by: true, ignored: &BTreeSet::new() };
+    let comparison = Comparison {
+        keyspace,
+        order: &Order::Exact,
+        has_order_by: true,
+        may_use_temporary: false,
+        ignored: &BTreeSet::new(),
+    };
     let found = comparison.replies(plain, router);
     if found.is_empty() { Ok(()) } else { Err(format!("{keyspace}: {}", found.join("\n    "))) }
 }
@@ -397,8 +402,13 @@ fn field_list(environment: &mut Environment) -> Result<(), String> {
                 }
                 answer => answer,
             };
-            let comparison =
-                Comparison { keyspace, order: &Order::Exact, has_order_by: true, ignored: &BTreeSet::new() };
+            let comparison = Comparison {
+                keyspace,
+                order: &Order::Exact,
+                has_order_by: true,
+                may_use_temporary: false,
+                ignored: &BTreeSet::new(),
+            };
             let mut found = Vec::new();
             match (plain, router.field_list(table, wildcard)?) {
                 (Ok(plain), Ok(router)) => comparison.columns(&mut found, &plain, &router),

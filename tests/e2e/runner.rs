@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::client::{self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
-use crate::compare::{Comparison, summary};
+use crate::compare::{Comparison, may_use_temporary, summary};
 use crate::environment::Environment;
 use crate::params;
 use crate::script::{ANY_ERROR, Protocol, Script, Side, Statement};
@@ -186,6 +186,7 @@ impl Run<'_> {
                     keyspace: self.keyspace,
                     order: &directives.order,
                     has_order_by: text.to_ascii_lowercase().contains("order by"),
+                    may_use_temporary: may_use_temporary(text),
                     ignored: &directives.ignored,
                 };
                 found.extend(comparison.replies(plain, router));

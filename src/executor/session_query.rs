@@ -74,7 +74,9 @@ impl Executor {
     fn variable(&self, session: &Session, name: &str) -> Option<(ColumnKind, Cell)> {
         let name = name.trim_start_matches('@');
         if let Some(value) = session.router_variables().value(name) {
-            return Some((ColumnKind::Integer, Some(value.into_bytes())));
+            let is_id = matches!(name, "last_insert_id" | "identity");
+            let kind = if is_id { ColumnKind::Unsigned } else { ColumnKind::Integer };
+            return Some((kind, Some(value.into_bytes())));
         }
         let name = name.rsplit('.').next().unwrap_or(name);
         let text = match name {
@@ -88,7 +90,7 @@ impl Executor {
     fn function(&self, session: &Session, name: &str) -> Option<(ColumnKind, Cell)> {
         let user = || format!("{}@{}", session.identity.user, session.identity.host);
         let text = |text: String| (ColumnKind::Text, Some(text.into_bytes()));
-        let number = |number: String| (ColumnKind::Integer, Some(number.into_bytes()));
+        let number = |number: String| (ColumnKind::UnsignedNotNull, Some(number.into_bytes()));
         Some(match name {
             "connection_id" => number(session.identity.connection_id.to_string()),
             "current_user" => text(format!("{}@%", session.identity.user)),

@@ -1,6 +1,6 @@
 //! Small results that the router answers itself, such as `show vitess_tablets`.
 
-use crate::wire::ColumnDefinition;
+use crate::wire::{ColumnDefinition, ColumnFlags};
 
 /// A column of a router-made result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +12,14 @@ pub struct Column {
 /// What a column of a router-made result holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// Unsigned integers, in decimal.
+    /// Signed integers, in decimal.
     Integer,
     /// Text in utf8mb4.
     Text,
+    /// Unsigned integers, in decimal.
+    Unsigned,
+    /// Unsigned integers, never NULL: what the session's functions give.
+    UnsignedNotNull,
 }
 
 /// One value: text bytes, or NULL.
@@ -57,9 +61,17 @@ impl Table {
             .map(|(name, kind)| match kind {
                 ColumnKind::Integer => ColumnDefinition::integer(name.as_str()),
                 ColumnKind::Text => ColumnDefinition::text(name.as_str(), IDENTIFIER_CHARACTERS),
+                ColumnKind::Unsigned => with_flags(name, ColumnFlags::UNSIGNED),
+                ColumnKind::UnsignedNotNull => with_flags(name, ColumnFlags::UNSIGNED | ColumnFlags::NOT_NULL),
             })
             .collect()
     }
+}
+
+fn with_flags(name: &str, flags: ColumnFlags) -> ColumnDefinition {
+    let mut column = ColumnDefinition::integer(name);
+    column.flags |= flags;
+    column
 }
 
 /// Longest identifier in MySQL, in characters.

@@ -127,7 +127,8 @@ impl VSchema {
             return Err(Error::new(ErrorKind::InvalidVSchema, message));
         }
         if schema.is_sharded {
-            return Err(Error::new(ErrorKind::UnknownTable, format!("table {name} not found")));
+            let message = format!("Table '{keyspace}.{name}' doesn't exist");
+            return Err(Error::new(ErrorKind::UnknownTable, message));
         }
         Ok(Arc::new(Table::unsharded(schema.name.clone(), name)))
     }

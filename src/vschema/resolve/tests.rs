@@ -38,7 +38,7 @@ fn names_without_rules() {
     check(&vschema, "b.t", "b.t");
     check(&vschema, "unknown", "table unknown not found");
     check(&vschema, "a.unknown", "a.unknown");
-    check(&vschema, "b.unknown", "table unknown not found");
+    check(&vschema, "b.unknown", "Table 'b.unknown' doesn't exist");
     check(&vschema, "c.t", "VT05003: unknown database 'c' in vschema");
     check(&vschema, "Only_a", "table Only_a not found");
     assert!(vschema.is_global_table(&"only_a".into()) && !vschema.is_global_table(&"t".into()));

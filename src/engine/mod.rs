@@ -27,6 +27,6 @@ pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, Stre
 pub use write::write;
 
 #[cfg(test)]
-mod fake;
+mod fake_shards;
 #[cfg(test)]
 mod tests;

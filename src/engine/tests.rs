@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::fake::{
+use super::fake_shards::{
     Answer, Collected, FakeArguments, FakeShards, TextRow, all_parts, block_on, column, row, run, topology,
 };
 use super::{BinaryRows, execute};

@@ -13,6 +13,11 @@ pub trait Arguments: Sync {
     /// commas, without parentheses.
     fn write(&self, index: u32, out: &mut Vec<u8>) -> Result<()>;
 
+    /// Whether its value is not known yet: a parameter of a statement that is only being prepared.
+    fn is_open(&self, _index: u32) -> bool {
+        false
+    }
+
     /// The number of items of a list.
     fn list_count(&self, index: u32) -> Result<u32>;
 

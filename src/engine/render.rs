@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, count_of, value_of};
 use crate::error::Result;
-use crate::plan::primitive::{Piece, SessionValue, Template};
+use crate::plan::primitive::{Piece, RouteValue, SessionValue, Template};
 use crate::value::Value;
 
 /// What templates need of the session and the topology.
@@ -30,6 +30,7 @@ pub fn render(
     for piece in &template.pieces {
         match piece {
             Piece::Arg(index) | Piece::List(index) => args.write(*index, out)?,
+            Piece::DatabaseName(RouteValue::Arg(index)) if args.is_open(*index) => args.write(*index, out)?,
             Piece::DatabaseName(value) => {
                 let value = value_of(value, args)?;
                 let database = match &value {

@@ -145,6 +145,11 @@ impl engine::Arguments for Arguments<'_> {
         self.write_one(self.arg(index)?, out)
     }
 
+    fn is_open(&self, index: u32) -> bool {
+        let is_placeholder = |arg: &Arg| matches!(arg.kind, ArgKind::Placeholder(_));
+        self.execution.is_none() && self.arg(index).is_ok_and(is_placeholder)
+    }
+
     fn list_count(&self, index: u32) -> Result<u32> {
         match self.arg(index)?.kind {
             ArgKind::List { count, .. } => Ok(count),

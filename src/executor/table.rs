@@ -62,7 +62,9 @@ impl Table {
                 ColumnKind::Integer => ColumnDefinition::integer(name.as_str()),
                 ColumnKind::Text => ColumnDefinition::text(name.as_str(), IDENTIFIER_CHARACTERS),
                 ColumnKind::Unsigned => with_flags(name, ColumnFlags::UNSIGNED),
-                ColumnKind::UnsignedNotNull => with_flags(name, ColumnFlags::UNSIGNED | ColumnFlags::NOT_NULL),
+                ColumnKind::UnsignedNotNull => {
+                    with_flags(name, ColumnFlags::UNSIGNED | ColumnFlags::NOT_NULL)
+                }
             })
             .collect()
     }

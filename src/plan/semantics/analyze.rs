@@ -10,9 +10,9 @@ use crate::plan::PlanContext;
 use crate::plan::layout::Layout;
 use crate::plan::source::Source;
 use crate::sql::ast::{
-    Cte, Distinct, Expr, Function, GroupByExpr, Location, NamedWindowExpr, OrderBy, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, WindowType,
-    With,
+    Cte, Distinct, Expr, Function, GroupByExpr, Ident, Location, NamedWindowExpr, OrderBy, OrderByKind,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
+    WindowType, With,
 };
 use crate::vschema::ColumnType;
 
@@ -191,8 +191,13 @@ impl<'a> Analyzer<'a> {
 
     /// A column without alias is named after its text: when that is edited, the name must be given.
     fn keep_names(&mut self, select: &Select) -> Result<()> {
-        // A plain column keeps its name when only its qualifier goes.
-        let is_plain = |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        // A plain column keeps its name when only its qualifier goes; variables look like columns here.
+        let is_variable = |ident: &Ident| ident.quote_style.is_none() && ident.value.starts_with('@');
+        let is_plain = |expr: &Expr| match expr {
+            Expr::Identifier(ident) => !is_variable(ident),
+            Expr::CompoundIdentifier(idents) => !idents.first().is_some_and(is_variable),
+            _ => false,
+        };
         let is_unnamed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_));
         if self.analysis.edits.is_empty() || !select.projection.iter().any(is_unnamed) {
             return Ok(());

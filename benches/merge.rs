@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shardgate::engine::{
-    Arguments, ResultSink, RowStream, Run, SessionValues, ShardExecutor, ShardPart, ShardQuery, StreamEnd, WriteOutcome,
-    execute,
+    Arguments, ResultSink, RowStream, Run, SessionValues, ShardExecutor, ShardPart, ShardQuery, StreamEnd,
+    WriteOutcome, execute,
 };
 use shardgate::error::{Error, Result};
 use shardgate::plan::primitive::{
-    Aggregate, AggregateColumn, AggregateFunction, ColumnRef, EachShard, MergeSort, Primitive, Query, SessionValue, SortKey,
+    Aggregate, AggregateColumn, AggregateFunction, ColumnRef, EachShard, MergeSort, Primitive, Query,
+    SessionValue, SortKey,
 };
 use shardgate::topology::{KeyspaceName, TopologyFile};
 use shardgate::value::Value;
@@ -61,7 +62,8 @@ impl ShardExecutor for Shards {
     type Stream = Stream;
 
     async fn stream(&mut self, _: &KeyspaceName, queries: Vec<ShardQuery>) -> Result<Vec<Stream>> {
-        let stream = |rows: &Rows| Stream { columns: Arc::clone(&self.columns), rows: Arc::clone(rows), next: 0 };
+        let stream =
+            |rows: &Rows| Stream { columns: Arc::clone(&self.columns), rows: Arc::clone(rows), next: 0 };
         Ok(self.rows.iter().take(queries.len()).map(stream).collect())
     }
 
@@ -130,7 +132,9 @@ fn rows(make: impl Fn(usize) -> Vec<String>) -> Vec<Rows> {
     let stream = |first: usize| {
         let row = |index: usize| {
             let mut out = Vec::new();
-            make(index * STREAMS + first).iter().for_each(|field| put_text_field(&mut out, Some(field.as_bytes())));
+            make(index * STREAMS + first)
+                .iter()
+                .for_each(|field| put_text_field(&mut out, Some(field.as_bytes())));
             out
         };
         Arc::new((0..ROWS).map(row).collect())

@@ -28,7 +28,8 @@ pub enum Order {
 pub struct Directives {
     pub order: Order,
     pub error: Option<u16>,
-    pub unsupported: bool,
+    /// Keyspaces on which the router answers VT12001.
+    pub unsupported: Vec<String>,
     pub explicit_params: Vec<Vec<Param>>,
     pub literal_params: bool,
     pub connection: String,
@@ -168,7 +169,7 @@ fn plain(connection: &str) -> Directives {
     Directives {
         order: Order::ByStatement,
         error: None,
-        unsupported: false,
+        unsupported: Vec::new(),
         explicit_params: Vec::new(),
         literal_params: true,
         connection: connection.to_owned(),
@@ -231,7 +232,8 @@ fn apply(directives: &mut Directives, directive: &str) -> Result<(), String> {
         "rowcount-only" => directives.order = Order::Count,
         "error" if rest == "any" => directives.error = Some(ANY_ERROR),
         "error" => directives.error = Some(rest.parse().map_err(|error| format!("error: {error}"))?),
-        "unsupported" => directives.unsupported = true,
+        "unsupported" if rest.is_empty() => return Err("unsupported needs its keyspaces".to_owned()),
+        "unsupported" => directives.unsupported = rest.split(',').map(str::to_owned).collect(),
         "no-params" => directives.literal_params = false,
         "params" => directives.explicit_params.push(params::parse_list(rest)?),
         "ignore" => directives.ignored.extend(rest.split(',').map(|field| field.trim().to_owned())),

@@ -34,6 +34,9 @@ pub enum Retry {
 /// ER_LOCK_DEADLOCK: the server has rolled the transaction back.
 pub const ERRNO_DEADLOCK: u16 = 1213;
 
+/// ER_UNSUPPORTED_PS: the statement may be right, but it cannot be prepared.
+pub const ERRNO_NOT_PREPARABLE: u16 = 1295;
+
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $errno:literal $state:literal $vt:expr, $origin:ident;)*) => {
         /// The router's own errors, one per MySQL error that they present themselves as.

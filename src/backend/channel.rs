@@ -113,6 +113,11 @@ impl Channel {
         payload.ok_or(ChannelError::Closed)
     }
 
+    /// Would [`Self::payload`] wait for nothing?
+    pub(super) fn has_packet(&self) -> bool {
+        self.packets.has_packet()
+    }
+
     /// The payload that was read last, as long as nothing else was read.
     pub(super) fn last_payload(&self) -> &[u8] {
         self.packets.packet()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Executor;
 use super::job::{Execution, Job};
 use crate::backend::pool::{Needs, PooledConnection};
-use crate::backend::{ReplySink, SessionSettings};
+use crate::backend::{ReplySink, SessionSettings, SessionState};
 use crate::error::{Error, ErrorKind, Origin, Result, Retry};
 use crate::gateway::Target;
 use crate::server::ClientStream;
@@ -83,6 +83,7 @@ impl Executor {
     /// session holds from now on if a transaction is open. What must be said to it first is queued.
     pub(super) async fn lease(&self, session: &mut Session, target: &Target, needs: &Needs) -> Result<Lease> {
         let settings = Arc::clone(session.settings.backend());
+        let system_database = session.target.system_database.clone();
         let transaction = &mut session.transaction;
         let in_transaction = transaction.is_active();
         let pin = transaction.pin_next.take();
@@ -93,6 +94,7 @@ impl Executor {
                 if !in_transaction && pin.is_none() {
                     let mut lease = Lease::Transient(connection);
                     prepare_connection(&mut lease, transaction, &settings);
+                    enter_database(&mut lease, transaction, system_database.as_deref());
                     return Ok(lease);
                 }
                 transaction.shards.push(ShardSession {
@@ -112,12 +114,23 @@ impl Executor {
         }
         let mut lease = Lease::Held(index);
         prepare_connection(&mut lease, transaction, &settings);
+        enter_database(&mut lease, transaction, system_database.as_deref());
         Ok(lease)
     }
 
     /// The session can no longer use its connection to `target`.
     pub(super) fn lose_shard(&self, session: &mut Session, target: &Target, error: &Error) {
         session.transaction.lose(target, error.clone());
+    }
+}
+
+/// A session in a system database (`USE information_schema`) needs its connections there; they are reset before anybody
+/// else gets them.
+fn enter_database(lease: &mut Lease, transaction: &mut Transaction, database: Option<&str>) {
+    if let Some(database) = database {
+        let connection = lease.connection(transaction);
+        connection.queue(&Command::InitDb(database.as_bytes()));
+        connection.mark(SessionState::DATABASE);
     }
 }
 

@@ -12,7 +12,7 @@ use super::prepared::Preparation;
 use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
 use super::session_values::SessionValues;
 use crate::engine::{self, InsertSource, Run, ShardPart, Shards};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ERRNO_NOT_PREPARABLE, Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
 use crate::plan::primitive::{Insert, Primitive, Query, Route, Routing, Several, Template};
@@ -37,8 +37,8 @@ impl Executor {
         }
         let plan = match self.plan(job) {
             Ok(plan) => plan,
-            Err(error) if error.kind() == Some(ErrorKind::Syntax) => {
-                return Err(Box::pin(self.server_syntax_error(job, error)).await);
+            Err(error) if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) => {
+                return Err(Box::pin(self.server_error(job, error)).await);
             }
             Err(error) => return Err(error),
         };
@@ -248,13 +248,13 @@ impl Executor {
         self.build_plan(job, &options, text, &lexed)
     }
 
-    /// What to tell about text that the router's parser refuses: the server's own words, if the server refuses it too.
-    pub(super) async fn server_syntax_error(&self, job: &mut Job<'_>, ours: Error) -> Error {
+    /// What to tell about a statement that the router cannot plan: the server's own words, if a server refuses it too.
+    pub(super) async fn server_error(&self, job: &mut Job<'_>, ours: Error) -> Error {
         let Ok(keyspace) = place::any_keyspace(job.session, &job.snapshot) else { return ours };
         let Ok(target) = place::any_shard(&job.snapshot, &keyspace, job.session) else { return ours };
-        let text = job.text;
-        match self.prepare_at(job, &target, text).await {
-            Err(error) if error.errno() == ErrorKind::Syntax.errno() => error,
+        let text = super::describe::with_database_names(job);
+        match self.prepare_at(job, &target, &text).await {
+            Err(error) if error.kind().is_none() && error.errno() != ERRNO_NOT_PREPARABLE => error,
             _ if ours.kind() != Some(ErrorKind::Syntax) => ours,
             _ => {
                 let near = String::from_utf8_lossy(ours.message()).into_owned();

@@ -36,7 +36,12 @@ impl Executor {
     async fn try_prepare(&self, session: &mut Session, text: &[u8], client: &mut ClientStream) -> Result<()> {
         let options = session.settings.lex_options();
         let mut lexed = Lexed::new();
-        lex(text, 0, &options, &mut lexed)?;
+        if let Err(error) = lex(text, 0, &options, &mut lexed) {
+            let (snapshot, lexed) = (self.snapshot(), Lexed::new());
+            let mut job =
+                Job { snapshot, session, client, text, lexed: &lexed, execution: None, more_results: false };
+            return Err(self.server_error(&mut job, error).await);
+        }
         let text: Arc<[u8]> = text[..lexed.span.range().end].into();
         let mut job = Job {
             snapshot: self.snapshot(),
@@ -69,9 +74,13 @@ impl Executor {
             | StatementKind::Select
             | StatementKind::Table
             | StatementKind::Update
-            | StatementKind::Values => match self.place_to_prepare(job)? {
-                Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,
-                Preparation::Router(columns) => Ok(Described::Router(columns)),
+            | StatementKind::Values => match self.place_to_prepare(job) {
+                Ok(Preparation::AtServer(target, text)) => self.prepare_at(job, &target, &text).await,
+                Ok(Preparation::Router(columns)) => Ok(Described::Router(columns)),
+                Err(error) if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) => {
+                    Err(self.server_error(job, error).await)
+                }
+                Err(error) => Err(error),
             },
             StatementKind::Show => match self.place_of_show(job)? {
                 Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,
@@ -82,13 +91,18 @@ impl Executor {
                 "This command is not supported in the prepared statement protocol yet",
             )),
             StatementKind::Empty => Err(Error::new(ErrorKind::EmptyQuery, "Query was empty")),
-            _ => match place::certain(job.session, &job.snapshot)? {
-                Some(target) if !is_router_own(job.lexed.kind) => {
-                    let text = job.text.to_vec();
-                    self.prepare_at(job, &target, &text).await
-                }
-                _ => Ok(Described::Router(Vec::new())),
-            },
+            kind if is_router_own(kind) => Ok(Described::Router(Vec::new())),
+            _ => {
+                let target = match place::certain(job.session, &job.snapshot)? {
+                    Some(target) => target,
+                    None => {
+                        let keyspace = place::any_keyspace(job.session, &job.snapshot)?;
+                        place::any_shard(&job.snapshot, &keyspace, job.session)?
+                    }
+                };
+                let text = super::describe::with_database_names(job);
+                self.prepare_at(job, &target, &text).await
+            }
         }
     }
 

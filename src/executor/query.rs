@@ -9,7 +9,7 @@ use crate::limits;
 use crate::server::ClientStream;
 use crate::session::Session;
 use crate::session::transaction::Pin;
-use crate::sql::{LexOptions, StatementKind, lex};
+use crate::sql::{LexOptions, Lexed, StatementKind, lex};
 use crate::wire::{Capabilities, OkPacket};
 
 impl Executor {
@@ -26,7 +26,9 @@ impl Executor {
         let mut rest = text;
         for _ in 0..limits::STATEMENTS_PER_PACKET_MAX {
             let lexed = lexer.lexed();
-            lex(rest, 0, &options, lexed)?;
+            if let Err(error) = lex(rest, 0, &options, lexed) {
+                return Err(Box::pin(self.lexical_error(session, client, rest, error)).await);
+            }
             let next = lexed.next.map(|next| next as usize);
             let mut job = Job {
                 snapshot: self.snapshot(),
@@ -46,6 +48,24 @@ impl Executor {
             ErrorKind::LimitExceeded,
             format!("a packet may have at most {} statements", limits::STATEMENTS_PER_PACKET_MAX),
         ))
+    }
+
+    /// Text that cannot be cut into tokens, in a server's words if possible.
+    async fn lexical_error(
+        &self,
+        session: &mut Session,
+        client: &mut ClientStream,
+        text: &[u8],
+        error: Error,
+    ) -> Error {
+        let lexed = Lexed::new();
+        let snapshot = self.snapshot();
+        let mut job =
+            Job { snapshot, session, client, text, lexed: &lexed, execution: None, more_results: false };
+        let error = self.server_error(&mut job, error).await;
+        session.diagnostics.clear();
+        self.after_error(session, &error).await;
+        error
     }
 
     /// Runs one statement, prepared or not, and keeps the session's diagnostics.
@@ -90,7 +110,7 @@ impl Executor {
     /// Statements that are not queries or changes of rows. Boxed by the caller: their futures are large, and rare.
     async fn unplanned(&self, job: &mut Job<'_>) -> Result<()> {
         match job.lexed.kind {
-            StatementKind::Empty => Err(Error::new(ErrorKind::EmptyQuery, "Query was empty")),
+            StatementKind::Empty => self.empty(job).await,
             StatementKind::Begin
             | StatementKind::Commit
             | StatementKind::ReleaseSavepoint
@@ -109,6 +129,16 @@ impl Executor {
             | StatementKind::TableMaintenance => self.planned(job).await,
             StatementKind::Vexplain => self.vexplain(job).await,
             other => self.at_certain_place(job, other).await,
+        }
+    }
+
+    /// Nothing but comments: engines differ in what they say to it.
+    async fn empty(&self, job: &mut Job<'_>) -> Result<()> {
+        let ours = Error::new(ErrorKind::EmptyQuery, "Query was empty");
+        let Ok(keyspace) = place::any_keyspace(job.session, &job.snapshot) else { return Err(ours) };
+        match place::any_shard(&job.snapshot, &keyspace, job.session) {
+            Ok(target) => self.pass_to(job, target).await,
+            Err(_) => Err(ours),
         }
     }
 
@@ -134,7 +164,7 @@ impl Executor {
             }
             None if kind == StatementKind::Other => {
                 let ours = Error::unsupported("this statement without a shard as target");
-                Err(self.server_syntax_error(job, ours).await)
+                Err(self.server_error(job, ours).await)
             }
             None => Err(Error::unsupported(format!(
                 "{} without a shard as target: choose one, such as USE `keyspace:shard@primary`",

@@ -123,7 +123,7 @@ impl crate::engine::RowStream for ShardRows {
     }
 
     fn is_ready(&self) -> bool {
-        self.stream.as_ref().is_none_or(|stream| stream.is_ended())
+        self.stream.as_ref().is_none_or(RowStream::is_ready)
     }
 
     fn row(&self) -> &[u8] {

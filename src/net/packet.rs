@@ -46,9 +46,6 @@ impl fmt::Debug for Packet {
 /// Why no packet could be read. After any of these the stream is useless.
 #[derive(Debug, thiserror::Error)]
 pub enum PacketError {
-    /// An earlier read of a large packet was cancelled in the middle.
-    #[error("an earlier read was cancelled within a packet")]
-    Cancelled,
     /// The transport failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -80,9 +77,7 @@ impl PacketError {
                 let text = format!("Got a packet bigger than 'max_allowed_packet' bytes ({bytes_max})");
                 Error::new(ErrorKind::PacketTooLarge, text)
             }
-            Self::Cancelled | Self::Io(_) | Self::Truncated => {
-                Error::new(ErrorKind::Other, format!("lost the client: {self}"))
-            }
+            Self::Io(_) | Self::Truncated => Error::new(ErrorKind::Other, format!("lost the client: {self}")),
         }
     }
 
@@ -91,7 +86,7 @@ impl PacketError {
         match self {
             Self::OutOfOrder { .. } => Error::new(ErrorKind::BackendProtocol, self.to_string()),
             Self::TooLarge { .. } => Error::new(ErrorKind::LimitExceeded, self.to_string()),
-            Self::Cancelled | Self::Io(_) | Self::Truncated => {
+            Self::Io(_) | Self::Truncated => {
                 Error::new(ErrorKind::BackendLost, format!("lost connection to the server: {self}"))
             }
         }

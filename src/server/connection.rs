@@ -119,7 +119,7 @@ enum End {
 impl From<PacketError> for End {
     fn from(error: PacketError) -> Self {
         match error {
-            PacketError::Cancelled | PacketError::Io(_) | PacketError::Truncated => Self::Quiet,
+            PacketError::Io(_) | PacketError::Truncated => Self::Quiet,
             PacketError::OutOfOrder { .. } | PacketError::TooLarge { .. } => {
                 Self::Tell(error.into_client_error())
             }

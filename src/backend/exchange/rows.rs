@@ -119,6 +119,11 @@ impl<C: DerefMut<Target = BackendConnection>> RowStream<C> {
         &self.connection
     }
 
+    /// Would [`Self::next_row`] wait for nothing?
+    pub fn is_ready(&self) -> bool {
+        self.is_ended || self.connection.channel.has_packet()
+    }
+
     /// What holds the connection.
     pub fn lease(&self) -> &C {
         &self.connection

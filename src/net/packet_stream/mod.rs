@@ -37,10 +37,18 @@ pub struct PacketStream {
     lent_bytes: usize,
     /// Payload of the packet returned last, if it was too large for the buffer.
     joined: Vec<u8>,
-    /// A large packet is being read; seen at the start of a read, it means that the last one was cancelled.
-    is_joining: bool,
+    /// What is still to come of a large packet that is being joined; a cancelled read goes on from here.
+    joining: Option<Joining>,
     /// Number that the next packet must have.
     sequence: u8,
+}
+
+/// A part of a large packet that has not arrived whole.
+#[derive(Clone, Copy, Debug)]
+struct Joining {
+    missing: usize,
+    /// Another part follows.
+    is_continued: bool,
 }
 
 /// Where a packet that was read is.
@@ -54,15 +62,7 @@ enum Place {
 impl PacketStream {
     /// Takes a connection over. The first packet must have sequence number 0.
     pub fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            buffer: None,
-            unread: 0..0,
-            lent_bytes: 0,
-            joined: vec![],
-            is_joining: false,
-            sequence: 0,
-        }
+        Self { stream, buffer: None, unread: 0..0, lent_bytes: 0, joined: vec![], joining: None, sequence: 0 }
     }
 
     /// The byte stream below, for what is known about it.
@@ -83,8 +83,8 @@ impl PacketStream {
     }
 
     /// Reads a packet of up to `bytes_max` bytes, joined from its parts. The payload stays valid until the next
-    /// read. `None` when the peer hung up between packets. May be cancelled while it waits for a packet of less
-    /// than [`TRANSPORT_BUFFER_BYTES`]; cancelled within a larger one, the next read fails.
+    /// read. `None` when the peer hung up between packets. May be cancelled: the next read goes on where this one
+    /// was.
     pub async fn read_packet(&mut self, bytes_max: usize) -> Result<Option<&[u8]>, PacketError> {
         match self.read_whole(bytes_max).await? {
             None => Ok(None),
@@ -103,6 +103,13 @@ impl PacketStream {
             Some(buffer) if self.lent_bytes > 0 => &buffer[payload],
             _ => &self.joined,
         }
+    }
+
+    /// Is the next packet in the buffer already, so that reading it waits for nothing?
+    pub fn has_packet(&self) -> bool {
+        let unread = self.unread.start + self.lent_bytes..self.unread.end;
+        let unread = self.buffer.as_ref().and_then(|buffer| buffer.get(unread)).unwrap_or_default();
+        Header::first(unread).is_some_and(|header| unread.len() >= HEADER_BYTES + header.payload_bytes)
     }
 
     /// As [`Self::read_packet`]; the packet owns its bytes, so the stream can be used while it is looked at.
@@ -194,7 +201,7 @@ impl PacketStream {
     /// it last looked for events is not seen.
     pub fn is_quiet(&mut self) -> bool {
         self.settle();
-        if !self.unread.is_empty() || self.is_joining {
+        if !self.unread.is_empty() || self.joining.is_some() {
             return false;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -205,7 +212,7 @@ impl PacketStream {
     /// while: one system call.
     pub fn is_quiet_now(&mut self) -> bool {
         self.settle();
-        self.unread.is_empty() && !self.is_joining && self.stream.is_silent_now()
+        self.unread.is_empty() && !self.joining.is_some() && self.stream.is_silent_now()
     }
 
     /// Begins TLS as the server, after the client's request for it was read. What the client has sent behind the
@@ -231,8 +238,9 @@ impl PacketStream {
     /// Reads a whole packet and says where it is.
     async fn read_whole(&mut self, bytes_max: usize) -> Result<Option<Place>, PacketError> {
         self.settle();
-        if self.is_joining {
-            return Err(PacketError::Cancelled);
+        if self.joining.is_some() {
+            self.join(bytes_max).await?;
+            return Ok(Some(Place::Joined));
         }
         self.joined = vec![];
         let Some(header) = self.wait_for_header().await? else { return Ok(None) };
@@ -241,9 +249,8 @@ impl PacketStream {
             return Err(PacketError::TooLarge { bytes_max });
         }
         if HEADER_BYTES + payload_bytes > TRANSPORT_BUFFER_BYTES {
-            self.is_joining = true;
-            self.join(header, bytes_max).await?;
-            self.is_joining = false;
+            self.begin_part(header, bytes_max)?;
+            self.join(bytes_max).await?;
             return Ok(Some(Place::Joined));
         }
         while self.unread.len() < HEADER_BYTES + payload_bytes {
@@ -277,38 +284,56 @@ impl PacketStream {
         }
     }
 
-    /// Joins a packet that does not fit into the buffer, or that has several parts. Memory is taken as bytes
-    /// arrive.
-    async fn join(&mut self, first: Header, bytes_max: usize) -> Result<(), PacketError> {
-        let mut header = first;
-        loop {
-            self.sequence = self.sequence.wrapping_add(1);
-            self.consume(HEADER_BYTES);
-            let mut missing = header.payload_bytes;
-            if missing > bytes_max - self.joined.len() {
-                return Err(PacketError::TooLarge { bytes_max });
-            }
-            let count = missing.min(self.unread.len());
-            let mut joined = std::mem::take(&mut self.joined);
-            joined.extend_from_slice(&self.buffered()[..count]);
-            self.consume(count);
-            missing -= count;
-            while missing > 0 {
-                let start = joined.len();
-                joined.resize(start + missing.min(JOIN_STEP_BYTES), 0);
-                let count = poll_fn(|cx| self.stream.poll_read_slice(cx, &mut joined[start..])).await?;
-                if count == 0 {
-                    return Err(PacketError::Truncated);
-                }
-                joined.truncate(start + count);
-                missing -= count;
-            }
-            self.joined = joined;
-            if !header.is_continued() {
-                return Ok(());
-            }
-            header = self.wait_for_header().await?.ok_or(PacketError::Truncated)?;
+    /// Takes the header of a part off the buffer.
+    fn begin_part(&mut self, header: Header, bytes_max: usize) -> Result<(), PacketError> {
+        if header.payload_bytes > bytes_max.saturating_sub(self.joined.len()) {
+            return Err(PacketError::TooLarge { bytes_max });
         }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.consume(HEADER_BYTES);
+        let is_continued = header.is_continued();
+        self.joining = Some(Joining { missing: header.payload_bytes, is_continued });
+        Ok(())
+    }
+
+    /// Joins a packet that does not fit into the buffer, or that has several parts. Memory is taken as bytes
+    /// arrive. Everything that has arrived is in `self` at each wait.
+    async fn join(&mut self, bytes_max: usize) -> Result<(), PacketError> {
+        while let Some(Joining { missing, is_continued }) = self.joining {
+            if missing == 0 && !is_continued {
+                self.joining = None;
+            } else if missing == 0 {
+                let header = self.wait_for_header().await?.ok_or(PacketError::Truncated)?;
+                self.begin_part(header, bytes_max)?;
+            } else {
+                let count = match self.unread.len().min(missing) {
+                    0 => self.read_joined(missing).await?,
+                    count => {
+                        let mut joined = std::mem::take(&mut self.joined);
+                        joined.extend_from_slice(&self.buffered()[..count]);
+                        self.joined = joined;
+                        self.consume(count);
+                        count
+                    }
+                };
+                self.joining = Some(Joining { missing: missing - count, is_continued });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads behind what is joined, without the buffer between.
+    async fn read_joined(&mut self, missing: usize) -> Result<usize, PacketError> {
+        let Self { stream, joined, .. } = self;
+        let start = joined.len();
+        let count = poll_fn(|cx| {
+            joined.resize(start + missing.min(JOIN_STEP_BYTES), 0);
+            let read = stream.poll_read_slice(cx, &mut joined[start..]);
+            joined.truncate(start + if let Poll::Ready(Ok(count)) = &read { *count } else { 0 });
+            read
+        })
+        .await?;
+        if count == 0 { Err(PacketError::Truncated) } else { Ok(count) }
     }
 
     /// Gives the lent packet away together with its buffer. Bytes behind it move to another buffer, or, if the

@@ -72,7 +72,7 @@ bitflags::bitflags! {
 /// One value that is not part of the fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arg {
-    /// Its source text; of a list, what stands between the parentheses.
+    /// Its source text; of a list, from its first to its last item.
     pub span: Span,
     /// How it is written.
     pub kind: ArgKind,

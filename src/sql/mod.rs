@@ -9,6 +9,7 @@ mod reserved;
 
 pub mod ast;
 pub mod directive;
+pub mod fuzzing;
 pub mod ident;
 pub mod insert;
 pub mod kind;

@@ -416,10 +416,14 @@ impl Pass<'_, '_> {
             return Ok(false);
         };
         let count = offset(self.out.list_items.len() - first);
-        let span = Span { start: open.span.end, end: close.span.start };
+        let items = &self.out.list_items;
+        let span = Span { start: items[first].span.start, end: items[items.len() - 1].span.end };
         if kinds & (1 << kind_code(ArgKind::Placeholder(0))) != 0 {
             self.out.flags |= LexFlags::HAS_PLACEHOLDER;
         }
+        // Blanks and comments around the items are left out.
+        self.flush(open.span.end as usize);
+        self.copy_from = span.start as usize;
         self.arg(span, ArgKind::List { first: offset(first), count });
         self.out.normal.extend_from_slice(&kinds.to_le_bytes());
         self.copy_from = close.span.start as usize;

@@ -266,7 +266,8 @@ impl Cursor<'_> {
         if self.at_kind(TokenKind::String) {
             let token = self.next();
             let name = self.string(token.span.of(self.text), &token)?;
-            return Ok(Ident::new(name));
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            return if is_plain { Ok(Ident::new(name)) } else { self.fail("the name of a collation") };
         }
         self.name()
     }

@@ -121,14 +121,7 @@ impl Cursor<'_> {
         if self.at_kind(TokenKind::LParen) {
             return self.call(ObjectName::from(parts));
         }
-        Ok(match parts.pop() {
-            Some(only) if parts.is_empty() => Expr::Identifier(only),
-            Some(last) => {
-                parts.push(last);
-                Expr::CompoundIdentifier(parts)
-            }
-            None => return self.fail("a name"),
-        })
+        Ok(name_expression(parts))
     }
 
     fn bare_function(&self, span: Span) -> Parse<Expr> {
@@ -342,10 +335,28 @@ impl Cursor<'_> {
         let start = self.next();
         self.next();
         self.next();
-        let sequence = self.name_or_call()?;
+        if !self.is_free_name(self.peek()) {
+            return self.fail("the name of a sequence");
+        }
+        let mut parts = vec![self.name()?];
+        while self.take_kind(TokenKind::Dot) {
+            parts.push(self.name()?);
+        }
+        let sequence = name_expression(parts);
         let mut name = Ident::new("NEXTVAL");
         name.span = ast_span(start.span);
         Ok(Expr::Function(function(name.into(), super::function::arguments(vec![sequence]))))
+    }
+}
+
+/// A name of one part or of several.
+fn name_expression(mut parts: Vec<Ident>) -> Expr {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => Expr::Identifier(only),
+        last => {
+            parts.extend(last);
+            Expr::CompoundIdentifier(parts)
+        }
     }
 }
 

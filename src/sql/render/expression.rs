@@ -101,7 +101,8 @@ impl Writer {
             UnaryOperator::Minus | UnaryOperator::Plus => {
                 self.raw(if op == UnaryOperator::Minus { "-" } else { "+" });
                 // Two minus signs could begin a comment.
-                if matches!(expr, Expr::UnaryOp { .. }) || is_negative_number(expr) {
+                let is_signed = matches!(expr, Expr::UnaryOp { .. }) || is_negative_number(expr);
+                if is_signed && expression_strength(expr) >= strength::NEGATE {
                     self.raw(" ");
                 }
                 self.operand(expr, strength::NEGATE);

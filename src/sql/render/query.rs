@@ -156,7 +156,12 @@ impl Writer {
             SelectItem::ExprWithAlias { expr, alias } => {
                 self.expression(expr);
                 self.raw(" AS ");
-                self.ident(alias);
+                if alias.value.is_empty() || alias.value.contains('\0') {
+                    // Only a string can be such a name.
+                    self.string(&alias.value);
+                } else {
+                    self.ident(alias);
+                }
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 self.object_name(name);

@@ -127,10 +127,14 @@ impl Executor {
 /// A session in a system database (`USE information_schema`) needs its connections there; they are reset before anybody
 /// else gets them.
 fn enter_database(lease: &mut Lease, transaction: &mut Transaction, database: Option<&str>) {
+    let connection = lease.connection(transaction);
     if let Some(database) = database {
-        let connection = lease.connection(transaction);
         connection.queue(&Command::InitDb(database.as_bytes()));
         connection.mark(SessionState::DATABASE);
+    } else if connection.session_state().contains(SessionState::DATABASE) {
+        let home = connection.options().database.clone().unwrap_or_default();
+        connection.queue(&Command::InitDb(home.as_bytes()));
+        connection.unmark(SessionState::DATABASE);
     }
 }
 

@@ -46,11 +46,14 @@ enum Total {
     Exact(Option<Decimal>),
 }
 
+/// Values by column, which go with the best row.
+type Carried = Vec<(usize, Option<Vec<u8>>)>;
+
 struct Extreme {
     key: KeyPart,
     is_max: bool,
     /// The key's bytes and the fields that go with the value, by index.
-    best: Option<(Vec<u8>, Vec<(usize, Option<Vec<u8>>)>)>,
+    best: Option<(Vec<u8>, Carried)>,
     carried: Vec<usize>,
 }
 

@@ -74,7 +74,7 @@ impl RowStream for FakeStream {
     }
 
     fn is_ready(&self) -> bool {
-        self.waits_every == 0 || self.has_waited || self.next % self.waits_every != 0
+        self.waits_every == 0 || self.has_waited || !self.next.is_multiple_of(self.waits_every)
     }
 
     fn row(&self) -> &[u8] {

@@ -141,16 +141,16 @@ impl<S: RowStream> Merge<S> {
                 }
             }
         }
-        if let Some((last, index)) = self.current.take() {
-            if self.streams[index].advance().await? {
-                let key = self.key_of(index)?;
-                if key < last {
-                    // Merging on would give a wrong order, or split groups.
-                    return Err(Error::unsupported("merging rows in an order that is the server's own"));
-                }
-                self.spare[index] = last;
-                self.heap.push(Reverse((key, index)));
+        if let Some((last, index)) = self.current.take()
+            && self.streams[index].advance().await?
+        {
+            let key = self.key_of(index)?;
+            if key < last {
+                // Merging on would give a wrong order, or split groups.
+                return Err(Error::unsupported("merging rows in an order that is the server's own"));
             }
+            self.spare[index] = last;
+            self.heap.push(Reverse((key, index)));
         }
         let Some(Reverse((key, index))) = self.heap.pop() else { return Ok(None) };
         self.current = Some((key, index));

@@ -25,13 +25,7 @@ pub(super) fn classify(mut tokens: Tokenizer<'_>) -> Result<StatementKind, LexEr
     Ok(match upper {
         b"ALTER" => ddl(DdlVerb::Alter, tokens)?,
         b"ANALYZE" => analyze(second, text),
-        b"BEGIN" => {
-            if is("NOT") {
-                Kind::Other
-            } else {
-                Kind::Begin
-            }
-        }
+        b"BEGIN" if !is("NOT") => Kind::Begin,
         b"CALL" => Kind::Call,
         b"CACHE" | b"CHECK" | b"CHECKSUM" | b"OPTIMIZE" | b"REPAIR" => Kind::TableMaintenance,
         b"COMMIT" => Kind::Commit,
@@ -59,13 +53,8 @@ pub(super) fn classify(mut tokens: Tokenizer<'_>) -> Result<StatementKind, LexEr
         b"ROLLBACK" => rollback(tokens)?,
         b"SAVEPOINT" => Kind::Savepoint,
         b"SELECT" => Kind::Select,
-        b"SET" => {
-            if is("PASSWORD") {
-                Kind::Account
-            } else {
-                Kind::Set
-            }
-        }
+        b"SET" if is("PASSWORD") => Kind::Account,
+        b"SET" => Kind::Set,
         b"SHOW" => Kind::Show,
         b"START" if is("TRANSACTION") => Kind::StartTransaction,
         b"TABLE" => Kind::Table,

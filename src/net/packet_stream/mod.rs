@@ -212,7 +212,7 @@ impl PacketStream {
     /// while: one system call.
     pub fn is_quiet_now(&mut self) -> bool {
         self.settle();
-        self.unread.is_empty() && !self.joining.is_some() && self.stream.is_silent_now()
+        self.unread.is_empty() && self.joining.is_none() && self.stream.is_silent_now()
     }
 
     /// Begins TLS as the server, after the client's request for it was read. What the client has sent behind the

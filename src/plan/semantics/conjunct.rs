@@ -10,12 +10,15 @@ use crate::sql::ast::{self, BinaryOperator, Expr, UnaryOperator};
 use crate::value::Value;
 use crate::vschema::ColumnName;
 
+/// `(a, b) IN ((1, 2), …)`: the columns on the left, as far as they decide shards, and the rows.
+type TupleList = (Vec<Option<KeyColumn>>, Vec<Vec<RouteValue>>);
+
 /// What a list of conditions joined by AND says about columns that decide shards.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     equal: Vec<(KeyColumn, KeyColumn)>,
     candidates: Vec<(KeyColumn, Candidates)>,
-    tuples: Vec<(Vec<Option<KeyColumn>>, Vec<Vec<RouteValue>>)>,
+    tuples: Vec<TupleList>,
     never: Vec<KeyColumn>,
     /// The conditions can never hold together.
     pub(super) is_false: bool,

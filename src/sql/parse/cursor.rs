@@ -335,7 +335,7 @@ impl<'a> Cursor<'a> {
 
 /// `x'1f'` and `0x1f` mean the same; only the second may have an odd number of digits.
 fn even_digits(digits: &str) -> String {
-    if digits.len() % 2 == 0 { digits.to_owned() } else { format!("0{digits}") }
+    if digits.len().is_multiple_of(2) { digits.to_owned() } else { format!("0{digits}") }
 }
 
 /// A span as the AST has it.

@@ -61,7 +61,7 @@ impl Cursor<'_> {
             return self.fail("one INTO only");
         }
         self.next();
-        select.into = Some(self.into_targets()?);
+        select.into = Some(self.targets_of_into()?);
         Ok(())
     }
 

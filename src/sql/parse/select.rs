@@ -35,7 +35,7 @@ impl Cursor<'_> {
         };
         self.note_select_list(SelectList { select_offset: start.span.start, items: sources });
         if self.take("INTO") {
-            select.into = Some(self.into_targets()?);
+            select.into = Some(self.targets_of_into()?);
         }
         if self.take("FROM") {
             select.from = self.table_references()?;
@@ -118,9 +118,7 @@ impl Cursor<'_> {
             self.next();
             let name = self.string(token.span.of(self.text), &token)?;
             Some(Ident { value: name, quote_style: Some('`'), span: ast_span(token.span) })
-        } else if is_explicit {
-            Some(self.name()?)
-        } else if self.is_free_name(&token) {
+        } else if is_explicit || self.is_free_name(&token) {
             Some(self.name()?)
         } else {
             None
@@ -169,7 +167,7 @@ impl Cursor<'_> {
     }
 
     /// Variables, or a file with its options, which stay as they are written.
-    pub(super) fn into_targets(&mut self) -> Parse<SelectInto> {
+    pub(super) fn targets_of_into(&mut self) -> Parse<SelectInto> {
         let targets = if self.at_any(&["OUTFILE", "DUMPFILE"]) {
             let word = self.next();
             let prefix = self.raw_ident(word.span)?;

@@ -203,12 +203,9 @@ impl Writer {
                     self.display(side);
                     self.raw(" ");
                 }
-                if let Some(what) = trim_what {
-                    self.expression(what);
-                    self.raw(" ");
-                }
+                trim_what.iter().for_each(|what| self.expression(what));
                 if trim_where.is_some() || trim_what.is_some() {
-                    self.raw("FROM ");
+                    self.raw(" FROM ");
                 }
                 self.expression(expr);
             }

@@ -95,11 +95,11 @@ impl Tokenizer<'_> {
         }
         let digits_end = self.run_end(start, |byte| byte.is_ascii_digit());
         let next = self.byte(digits_end);
-        if matches!(next, b'e' | b'E') {
-            if let Some(end) = self.exponent_end(digits_end) {
-                self.position = end;
-                return TokenKind::Float;
-            }
+        if matches!(next, b'e' | b'E')
+            && let Some(end) = self.exponent_end(digits_end)
+        {
+            self.position = end;
+            return TokenKind::Float;
         }
         if is_identifier_byte(next) {
             return self.scan_word(start);
@@ -111,11 +111,11 @@ impl Tokenizer<'_> {
     /// The part of a number from its point on.
     fn scan_fraction(&mut self, point: usize) -> TokenKind {
         self.position = self.run_end(point + 1, |byte| byte.is_ascii_digit());
-        if matches!(self.byte(self.position), b'e' | b'E') {
-            if let Some(end) = self.exponent_end(self.position) {
-                self.position = end;
-                return TokenKind::Float;
-            }
+        if matches!(self.byte(self.position), b'e' | b'E')
+            && let Some(end) = self.exponent_end(self.position)
+        {
+            self.position = end;
+            return TokenKind::Float;
         }
         TokenKind::Decimal
     }
@@ -242,7 +242,7 @@ impl Tokenizer<'_> {
         multiple: usize,
     ) -> Result<(), LexError> {
         let end = self.run_end(start + 2, is_digit);
-        if self.byte(end) != b'\'' || (end - start - 2) % multiple != 0 {
+        if self.byte(end) != b'\'' || !(end - start - 2).is_multiple_of(multiple) {
             return self.fail(start, "malformed hexadecimal or bit literal");
         }
         self.position = end + 1;

@@ -13,14 +13,8 @@ pub(super) fn classify(mut tokens: Tokenizer<'_>) -> Result<StatementKind, LexEr
     let first = tokens.next_token()?;
     let second = tokens.peek()?;
     let is = |word: &str| second.is_word(text, word);
-    let mut upper = [0_u8; 16];
-    let word = first.span.of(text);
-    if first.kind != TokenKind::Word || word.len() > upper.len() {
-        return Ok(StatementKind::Other);
-    }
-    upper[..word.len()].copy_from_slice(word);
-    upper.make_ascii_uppercase();
-    let upper = &upper[..word.len()];
+    let mut buffer = [0_u8; 16];
+    let upper = upper_word(first, text, &mut buffer);
     use StatementKind as Kind;
     Ok(match upper {
         b"ALTER" => ddl(DdlVerb::Alter, tokens)?,
@@ -69,6 +63,18 @@ pub(super) fn classify(mut tokens: Tokenizer<'_>) -> Result<StatementKind, LexEr
         b"XA" => Kind::Xa,
         _ => Kind::Other,
     })
+}
+
+/// The word in upper case; empty for other tokens and for words that begin no statement.
+fn upper_word<'b>(token: Token, text: &[u8], buffer: &'b mut [u8; 16]) -> &'b [u8] {
+    let word = token.span.of(text);
+    if token.kind != TokenKind::Word || word.len() > buffer.len() {
+        return &[];
+    }
+    let upper = &mut buffer[..word.len()];
+    upper.copy_from_slice(word);
+    upper.make_ascii_uppercase();
+    upper
 }
 
 /// MariaDB's `ANALYZE SELECT …` runs and explains; `ANALYZE TABLE t` is maintenance.

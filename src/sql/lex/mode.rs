@@ -15,9 +15,13 @@ impl Mode {
     const RAW: u8 = 2;
     /// An outer level decides: clauses do not change it.
     const FORCED: u8 = 4;
+    /// In the list of `ORDER BY`, where only literals outside of calls mean positions.
+    const ORDER: u8 = 8;
 
     /// For statements whose literals all stay.
     pub(super) const NO_ARGS: Self = Self(Self::KEEP | Self::FORCED);
+
+    const ORDER_LIST: Self = Self(Self::KEEP | Self::ORDER);
 
     /// Do literals stay in the fingerprint?
     #[inline]
@@ -31,10 +35,13 @@ impl Mode {
         self.0 & Self::RAW != 0
     }
 
-    /// For the inside of a parenthesis. `keeps` says that literals there must stay, as in `DECIMAL(10, 2)`.
+    /// For the inside of a parenthesis. `keeps` says that literals there must stay, as in `DECIMAL(10, 2)`,
+    /// `is_call` that a word stands before it, as in `FIELD(a, 3, 1, 2)`.
     #[inline]
-    pub(super) fn inner(self, keeps: bool) -> Self {
-        if self.keeps_literals() {
+    pub(super) fn inner(self, keeps: bool, is_call: bool) -> Self {
+        if self == Self::ORDER_LIST && is_call && !keeps {
+            Self::ARGS
+        } else if self.keeps_literals() {
             Self(self.0 | Self::FORCED)
         } else if keeps {
             Self::NO_ARGS
@@ -51,7 +58,8 @@ impl Mode {
         }
         match keyword {
             Keyword::Select | Keyword::Returning => Self(Self::KEEP | Self::RAW),
-            Keyword::By if matches!(previous, Keyword::Group | Keyword::Order) => Self(Self::KEEP),
+            Keyword::By if previous == Keyword::Group => Self(Self::KEEP),
+            Keyword::By if previous == Keyword::Order => Self::ORDER_LIST,
             Keyword::Window | Keyword::Procedure => Self(Self::KEEP),
             Keyword::Into if is_query => Self(Self::KEEP),
             Keyword::From

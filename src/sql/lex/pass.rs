@@ -351,7 +351,7 @@ impl Pass<'_, '_> {
                 && self.previous.kind == TokenKind::Word)
             || (self.older.kind == TokenKind::Comma && is_type_name(self.previous.span.of(self.text)));
         self.out.modes.push(self.mode);
-        self.mode = self.mode.inner(keeps);
+        self.mode = self.mode.inner(keeps, self.previous.kind == TokenKind::Word);
         Ok(())
     }
 

@@ -77,7 +77,7 @@ fn literals_of_lists_stay() {
         "select (select a from t where b = 1) from t",
         "select a in (1, 2) from t",
         "select a from t group by 1, a + 2",
-        "select a from t order by 2, field(a, 1, 2)",
+        "select a from t order by 2, (1), 'x', a + 3",
         "select 1 'alias', 2 as 'x'",
         "select a from t where b > now() - interval 5 day",
         "select a from t where b > now() - interval -5 day",
@@ -106,6 +106,10 @@ fn literals_of_lists_stay() {
     check_args(
         "insert into t select 1 from u where a = 2 on duplicate key update b = 3",
         "insert into t select 1 from u where a = :v1 on duplicate key update b = :v2",
+    );
+    check_args(
+        "select a from t order by field(a, 3, 1), 2",
+        "select a from t order by field(a, :v1, :v2), 2",
     );
     check_args("select ? from t order by ?", "select :v1 from t order by :v2");
     check_args(

@@ -153,7 +153,9 @@ impl Cursor<'_> {
     fn table_factor(&mut self) -> Parse<TableFactor> {
         self.nested(|cursor| {
             let lateral = cursor.at("LATERAL") && cursor.query_ahead_at(1) && cursor.take("LATERAL");
-            if cursor.is_query_ahead() {
+            // MariaDB's rows of values; in an expression VALUES would be a call.
+            let is_values = cursor.at_kind(TokenKind::LParen) && cursor.peek_at(1).word() == "VALUES";
+            if is_values || cursor.is_query_ahead() {
                 let subquery = cursor.subquery()?;
                 let alias = cursor.table_alias()?;
                 return Ok(TableFactor::Derived { lateral, subquery, alias, sample: None });

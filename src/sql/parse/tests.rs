@@ -90,6 +90,7 @@ pub(in crate::sql) const QUERIES: &[&str] = &[
     "select * from (with a as (select 1) select * from a) x",
     "with a as (select 1) (select * from a)",
     "values row(1, 'x'), row(2, 'y') order by 1 limit 1",
+    "select * from (values (1, 2), (3, 4)) as v",
     "table t",
     "table ks.t order by a limit 1",
     "select a from t where b in (table u)",

@@ -191,24 +191,7 @@ impl Writer {
                 self.raw(" IN ");
                 self.expression(r#in);
             }
-            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
-                self.raw(if *shorthand { "SUBSTR(" } else { "SUBSTRING(" });
-                self.expression(expr);
-                self.after(" FROM ", substring_from.as_deref());
-                self.after(" FOR ", substring_for.as_deref());
-            }
-            Expr::Trim { expr, trim_where, trim_what, .. } => {
-                self.raw("TRIM(");
-                if let Some(side) = trim_where {
-                    self.display(side);
-                    self.raw(" ");
-                }
-                trim_what.iter().for_each(|what| self.expression(what));
-                if trim_where.is_some() || trim_what.is_some() {
-                    self.raw(" FROM ");
-                }
-                self.expression(expr);
-            }
+            Expr::Substring { .. } | Expr::Trim { .. } => self.part_of_string(expr),
             Expr::MatchAgainst { columns, match_value, opt_search_modifier } => {
                 self.raw("MATCH (");
                 self.list(columns, Self::object_name);
@@ -230,6 +213,34 @@ impl Writer {
             other => return self.display(other),
         }
         self.raw(")");
+    }
+
+    /// `SUBSTRING(… FROM … FOR …` and `TRIM(… FROM …`, without the last parenthesis.
+    fn part_of_string(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
+                self.raw(if *shorthand { "SUBSTR(" } else { "SUBSTRING(" });
+                self.expression(expr);
+                self.after(" FROM ", substring_from.as_deref());
+                self.after(" FOR ", substring_for.as_deref());
+            }
+            Expr::Trim { expr, trim_where, trim_what, .. } => {
+                self.raw("TRIM(");
+                if let Some(side) = trim_where {
+                    self.display(side);
+                    self.raw(" ");
+                }
+                if let Some(what) = trim_what {
+                    self.expression(what);
+                    self.raw(" ");
+                }
+                if trim_where.is_some() || trim_what.is_some() {
+                    self.raw("FROM ");
+                }
+                self.expression(expr);
+            }
+            other => self.display(other),
+        }
     }
 
     fn after(&mut self, word: &str, expr: Option<&Expr>) {

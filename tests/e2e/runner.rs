@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::client::{self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
-use crate::compare::{Comparison, may_use_temporary, summary};
+use crate::compare::{Comparison, ignored_fields, may_use_temporary, summary};
 use crate::environment::Environment;
 use crate::params;
 use crate::script::{ANY_ERROR, Protocol, Script, Side, Statement};
@@ -169,6 +169,8 @@ impl Run<'_> {
         router: Option<Vec<Reply>>,
     ) {
         let directives = &statement.directives;
+        let mut ignored = directives.ignored.clone();
+        ignored.extend(ignored_fields(text));
         let mut found = Vec::new();
         if let (Some(errno), Some(plain)) = (directives.error, plain.as_ref().or(router.as_ref())) {
             match plain.last() {
@@ -188,7 +190,7 @@ impl Run<'_> {
                     order: &directives.order,
                     has_order_by: text.to_ascii_lowercase().contains("order by"),
                     may_use_temporary: may_use_temporary(text),
-                    ignored: &directives.ignored,
+                    ignored: &ignored,
                 };
                 found.extend(comparison.replies(plain, router));
             }

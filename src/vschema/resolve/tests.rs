@@ -119,7 +119,7 @@ fn table_rules_with_and_without_type() {
     check(&vschema, "two", "VT05008: table two has more than one target: [a.t b.t]");
     check(&vschema, "dup", "VT05008: duplicate rule for entry dup");
     check(&vschema, "plain", "VT05008: table t must be qualified");
-    check(&vschema, "lost", "VT05008: table lost not found");
+    check(&vschema, "lost", "VT05008: Table 'b.lost' doesn't exist");
     assert_eq!(vschema.warnings().len(), 4);
 }
 

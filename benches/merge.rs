@@ -151,7 +151,7 @@ fn key(index: u32) -> SortKey {
 }
 
 fn merge(key: SortKey) -> Primitive {
-    let leaf = Primitive::EachShard(EachShard { query: Query::Original, helpers: 0 });
+    let leaf = Primitive::EachShard(EachShard { query: Query::Original, helpers: 0, typed: None });
     Primitive::MergeSort(MergeSort { keys: vec![key], input: Box::new(leaf) })
 }
 

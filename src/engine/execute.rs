@@ -6,10 +6,10 @@ use super::key::{KeyPart, Use, index_of};
 use super::render::{SessionValues, render};
 use super::routing::ShardPart;
 use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery};
-use super::source::Source;
-use super::stage::{self, Distinct, Filter, Flow, NumericCondition, Output, Sort, Stage};
+use super::source::{self, Source};
+use super::stage::{self, Distinct, Filter, Flow, NumericCondition, Output, Sort, Stage, Test};
 use crate::error::{Error, Result};
-use crate::plan::primitive::{EachShard, Primitive, Query, SortKey};
+use crate::plan::primitive::{ColumnRef, EachShard, Piece, Predicate, Primitive, Query, SortKey, Template};
 use crate::topology::KeyspaceName;
 use crate::value::ColumnClass;
 use crate::wire::column_type::ColumnType;
@@ -60,9 +60,19 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
 ) -> Result<u64> {
     let nodes = nodes(tree)?;
     let queries = run.queries(&nodes.leaf.query)?;
-    let streams = executor.stream(run.keyspace, queries).await?;
-    let columns = columns_of(&streams)?;
+    let mut streams = executor.stream(run.keyspace, queries).await?;
+    let mut columns = columns_of(&streams)?;
     let helpers = nodes.leaf.helpers as usize;
+    let numbers = needed_numbers(&nodes, &columns, helpers)?;
+    if !numbers.is_empty()
+        && let Some(typed) = &nodes.leaf.typed
+    {
+        source::drain(&mut streams).await;
+        drop(streams);
+        let queries = run.queries(&Query::Template(decided(typed, &numbers)))?;
+        streams = executor.stream(run.keyspace, queries).await?;
+        columns = columns_of(&streams)?;
+    }
     let visible =
         columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
     let keys = key_parts(nodes.merge, &columns, helpers)?;
@@ -92,6 +102,66 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
     }
     sink.finish(source.end()).await?;
     Ok(row_count)
+}
+
+/// A helper column that must be a number for its key to be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// The position of an ENUM's or SET's value.
+    Position(u32),
+    /// A FLOAT with all its digits, which its text does not show.
+    Exact(u32),
+}
+
+/// The keys whose values are not ordered by their weights.
+fn needed_numbers(nodes: &Nodes<'_>, columns: &[ColumnDefinition], helpers: usize) -> Result<Vec<Number>> {
+    let mut keys: Vec<&SortKey> = nodes.merge.iter().collect();
+    for stage in &nodes.stages {
+        match stage {
+            Primitive::Aggregate(plan) => keys.extend(plan.group.iter().chain(&plan.distinct)),
+            Primitive::Distinct(plan) => keys.extend(&plan.keys),
+            Primitive::Sort(plan) => keys.extend(&plan.keys),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for key in keys {
+        let column = &columns[index_of(key.column, columns.len(), helpers)?];
+        let Some(ColumnRef::Helper(helper)) = key.weight else { continue };
+        let number = match () {
+            () if super::key::is_set(column) => Number::Position(helper),
+            () if column.column_type == ColumnType::FLOAT => Number::Exact(helper),
+            () => continue,
+        };
+        if !found.contains(&number) {
+            found.push(number);
+        }
+    }
+    Ok(found)
+}
+
+/// The template with the form of each weight decided.
+fn decided(typed: &Template, numbers: &[Number]) -> Template {
+    let mut template = Template::default();
+    for piece in &typed.pieces {
+        let Piece::Weight { helper, text, is_minimum } = piece else {
+            template.pieces.push(piece.clone());
+            continue;
+        };
+        let (before, behind) = if numbers.contains(&Number::Position(*helper)) {
+            ("cast(", " as unsigned)")
+        } else if numbers.contains(&Number::Exact(*helper)) {
+            ("(", ")+0e0")
+        } else {
+            ("weight_string(", ")")
+        };
+        template.pieces.extend(is_minimum.then(|| Piece::text("min(")));
+        template.pieces.push(Piece::text(before));
+        template.pieces.extend(text.iter().cloned());
+        template.pieces.push(Piece::text(behind));
+        template.pieces.extend(is_minimum.then(|| Piece::text(")")));
+    }
+    template
 }
 
 async fn flush<S: ResultSink>(output: &mut Output, sink: &mut S) -> Result<u64> {
@@ -146,7 +216,7 @@ fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
     let differs = |stream: &S| {
         let columns = stream.columns();
         columns.len() != first.len()
-            || columns.iter().zip(&first).any(|(a, b)| a.column_type != b.column_type)
+            || columns.iter().zip(&first).any(|(a, b)| family(a.column_type) != family(b.column_type))
     };
     if streams.iter().any(differs) {
         return Err(Error::new(
@@ -155,6 +225,24 @@ fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
         ));
     }
     Ok(first)
+}
+
+/// Types that a server may exchange for one another from execution to execution, as its optimizer sees fit.
+fn family(column_type: ColumnType) -> ColumnType {
+    match column_type {
+        kind if kind.is_integer() => ColumnType::LONGLONG,
+        ColumnType::DECIMAL => ColumnType::NEWDECIMAL,
+        ColumnType::FLOAT => ColumnType::DOUBLE,
+        ColumnType::STRING
+        | ColumnType::VARCHAR
+        | ColumnType::ENUM
+        | ColumnType::SET
+        | ColumnType::TINY_BLOB
+        | ColumnType::BLOB
+        | ColumnType::MEDIUM_BLOB
+        | ColumnType::LONG_BLOB => ColumnType::VAR_STRING,
+        other => other,
+    }
 }
 
 fn key_parts(keys: &[SortKey], columns: &[ColumnDefinition], helpers: usize) -> Result<Vec<KeyPart>> {
@@ -171,13 +259,8 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
             Ok(Stage::Distinct(Distinct::new(key_parts(&plan.keys, columns, helpers)?, count)))
         }
         Primitive::Filter(plan) => {
-            let each = plan.conditions.iter().map(|condition| {
-                let column = index_of(condition.column, count, helpers)?;
-                let class = numeric_class(&columns[column])?;
-                let value = value_of(&condition.value, run.args)?;
-                NumericCondition::new(column, class, condition.comparison, &value)
-            });
-            Ok(Stage::Filter(Filter { conditions: each.collect::<Result<_>>()?, column_count: count }))
+            let test = test_of(&plan.predicate, run, columns, helpers)?;
+            Ok(Stage::Filter(Filter { test, column_count: count }))
         }
         Primitive::Limit(plan) => {
             let skip = plan.offset.as_ref().map_or(Ok(0), |offset| count_of(offset, run.args))?;
@@ -192,6 +275,29 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
             Err(Error::bug("a primitive in the wrong place"))
         }
     }
+}
+
+fn test_of(
+    predicate: &Predicate,
+    run: &Run<'_>,
+    columns: &[ColumnDefinition],
+    helpers: usize,
+) -> Result<Test> {
+    let all = |parts: &[Predicate]| {
+        parts.iter().map(|part| test_of(part, run, columns, helpers)).collect::<Result<Vec<_>>>()
+    };
+    Ok(match predicate {
+        Predicate::And(parts) => Test::And(all(parts)?),
+        Predicate::Compare(condition) => {
+            let column = index_of(condition.column, columns.len(), helpers)?;
+            let class = numeric_class(&columns[column])?;
+            let value = value_of(&condition.value, run.args)?;
+            Test::Compare(NumericCondition::new(column, class, condition.comparison, &value)?)
+        }
+        Predicate::IsNull(column) => Test::IsNull(index_of(*column, columns.len(), helpers)?),
+        Predicate::Not(inner) => Test::Not(Box::new(test_of(inner, run, columns, helpers)?)),
+        Predicate::Or(parts) => Test::Or(all(parts)?),
+    })
 }
 
 fn numeric_class(column: &ColumnDefinition) -> Result<ColumnClass> {

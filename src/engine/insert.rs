@@ -14,7 +14,7 @@ use crate::sql::{
     ArgKind, InsertRows, InsertValue, InsertValueKind, LexOptions, Lexed, LiteralError, Span, arg_value,
 };
 use crate::topology::{Keyspace, KeyspaceId};
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 use crate::vschema::vindex::Mapping;
 
 /// The statement that an INSERT came as.
@@ -62,7 +62,7 @@ pub async fn insert<E: ShardExecutor, Q: Sequences>(
     }
     let mut outcomes = executor.write(run.keyspace, queries).await?;
     if outcomes.len() > 1 {
-        outcomes.iter_mut().for_each(spell_out_one_row);
+        outcomes.iter_mut().for_each(|outcome| spell_out_one_row(outcome, plan.is_ignore));
     }
     let mut outcome = sum(outcomes);
     if missing > 0 {
@@ -72,10 +72,11 @@ pub async fn insert<E: ShardExecutor, Q: Sequences>(
 }
 
 /// Servers say nothing about the INSERT of a single row, but do about the statement that it is a part of.
-fn spell_out_one_row(outcome: &mut WriteOutcome) {
+fn spell_out_one_row(outcome: &mut WriteOutcome, is_ignore: bool) {
     if outcome.info.is_empty() {
-        // Of one row, anything but one affected row is a duplicate: ignored (0) or updated (2).
-        let duplicates = u8::from(outcome.affected_rows != 1);
+        // A row that took the place of another counts twice; one that was set to what it was is no duplicate.
+        let is_duplicate = if is_ignore { outcome.affected_rows == 0 } else { outcome.affected_rows == 2 };
+        let duplicates = u8::from(is_duplicate);
         let text = format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", outcome.warnings);
         outcome.info = text.into_bytes();
     }
@@ -276,8 +277,12 @@ fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) 
             };
             let mut scratch = Vec::new();
             let arg = crate::sql::Arg { span, kind };
-            let value =
-                arg_value(run.text, &arg, source.options, &mut scratch).map_err(literal_error)?.to_owned();
+            let value = arg_value(run.text, &arg, source.options, &mut scratch).map_err(literal_error)?;
+            let value = match value {
+                // Stored in a column of numbers, hexadecimal literals are numbers.
+                ValueRef::Bytes(bytes) if kind == ArgKind::Hex => Value::Bit(bytes.into()),
+                value => value.to_owned(),
+            };
             if is_negative { super::arguments::negated(value) } else { Ok(value) }
         }
     }
@@ -417,7 +422,12 @@ fn write_row(
 fn write_span(span: Span, run: &Run<'_>, source: &InsertSource<'_>, out: &mut Vec<u8>) -> Result<()> {
     let lexed = source.lexed;
     let first_arg = lexed.args.partition_point(|arg| arg.span.start < span.start);
-    let is_ours = |kind: ArgKind| matches!(kind, ArgKind::Placeholder(_) | ArgKind::UserVariable);
+    let is_ours = |kind: ArgKind| match kind {
+        ArgKind::List { first, count } => {
+            lexed.items(first, count).iter().any(|item| matches!(item.kind, ArgKind::Placeholder(_)))
+        }
+        kind => matches!(kind, ArgKind::Placeholder(_) | ArgKind::UserVariable),
+    };
     let args = (0_u32..).zip(&lexed.args).skip(first_arg).take_while(|(_, arg)| arg.span.end <= span.end);
     let args = args.filter(|(_, arg)| is_ours(arg.kind)).map(|(index, arg)| (arg.span, Fill::Arg(index)));
     let first_mark = lexed.marks.partition_point(|mark| mark.span.start < span.start);

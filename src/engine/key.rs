@@ -66,8 +66,20 @@ impl KeyPart {
     ) -> Result<Self> {
         let find = |column| index_of(column, columns.len(), helpers);
         let column = find(key.column)?;
-        let class = class_of(&columns[column], purpose)?;
         let weight = key.weight.map(find).transpose()?;
+        if purpose == Use::Order
+            && let Some(weight) = weight
+            && let Some(class) = number_of(&columns[column], &columns[weight])
+        {
+            return Ok(Self {
+                column: weight,
+                weight: None,
+                pad: None,
+                is_descending: key.descending,
+                class,
+            });
+        }
+        let class = class_of(&columns[column], purpose)?;
         if class == Class::Text && weight.is_none() {
             return Err(Error::bug("a key on text without weights"));
         }
@@ -135,16 +147,31 @@ pub(super) fn broken_row() -> Error {
     Error::new(crate::error::ErrorKind::BackendProtocol, "a row does not fit its columns")
 }
 
+/// The class of a weight that is a number, because the column is of a type that weights do not order.
+fn number_of(column: &ColumnDefinition, weight: &ColumnDefinition) -> Option<Class> {
+    match weight.column_type {
+        kind if kind.is_integer() && is_set(column) => Some(Class::Integer),
+        ColumnType::DOUBLE if column.column_type == ColumnType::FLOAT => Some(Class::Float),
+        _ => None,
+    }
+}
+
+/// Is it an ENUM or SET, whose values are ordered by their numbers?
+pub(super) fn is_set(column: &ColumnDefinition) -> bool {
+    column.flags.intersects(ColumnFlags::ENUM | ColumnFlags::SET)
+        || matches!(column.column_type, ColumnType::ENUM | ColumnType::SET)
+}
+
 fn class_of(column: &ColumnDefinition, purpose: Use) -> Result<Class> {
     let refuse = |what: &str| {
         let name = String::from_utf8_lossy(&column.name).into_owned();
         Err(Error::unsupported(format!("comparing the {what} column {name} over several shards")))
     };
-    let is_set = column.flags.intersects(ColumnFlags::ENUM | ColumnFlags::SET)
-        || matches!(column.column_type, ColumnType::ENUM | ColumnType::SET);
     match column.column_type {
-        _ if is_set && purpose == Use::Extreme => Ok(Class::Text),
-        _ if is_set => refuse("ENUM or SET"),
+        _ if is_set(column) && purpose == Use::Extreme => Ok(Class::Text),
+        _ if is_set(column) => refuse("ENUM or SET"),
+        // Of values that look alike any may be the largest.
+        ColumnType::FLOAT if purpose == Use::Extreme => Ok(Class::Float),
         ColumnType::FLOAT => refuse("FLOAT"),
         ColumnType::JSON => refuse("JSON"),
         ColumnType::GEOMETRY => refuse("GEOMETRY"),

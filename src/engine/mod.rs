@@ -6,7 +6,6 @@
 
 mod aggregate;
 mod arguments;
-mod binary;
 mod execute;
 mod insert;
 mod key;
@@ -18,7 +17,6 @@ mod stage;
 mod write;
 
 pub use arguments::{Arguments, value_of};
-pub use binary::BinaryRows;
 pub use execute::{Run, execute};
 pub use insert::{InsertSource, insert};
 pub use render::{SessionValues, render};

@@ -1,7 +1,7 @@
 //! Templates to SQL text.
 
 use super::arguments::{Arguments, count_of, value_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::primitive::{Piece, RouteValue, SessionValue, Template};
 use crate::value::Value;
 
@@ -58,6 +58,7 @@ pub fn render(
             Piece::Sequence => out.extend_from_slice(sequence),
             Piece::Session(value) => session.write(value, out)?,
             Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Weight { .. } => return Err(Error::bug("a weight whose form is not decided")),
         }
     }
     Ok(())

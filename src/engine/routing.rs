@@ -269,18 +269,12 @@ pub(super) fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Opti
             Some(number) => Some(number),
             None => (!is_numeric).then_some(value),
         },
-        Value::Text(text) if is_numeric => {
+        Value::Text(text) | Value::Bytes(text) if is_numeric => {
             if text.iter().all(u8::is_ascii_digit) && !text.is_empty() {
                 Some(Value::Text(text))
             } else {
                 integral(leading_number(&text))
             }
-        }
-        Value::Bytes(text) if is_numeric => {
-            if !text.iter().all(u8::is_ascii_digit) || text.is_empty() {
-                return Err(Error::unsupported("a binary string for a vindex of numbers"));
-            }
-            Some(Value::Bytes(text))
         }
         Value::Temporal(..) if is_numeric => {
             return Err(Error::unsupported("a date or time for a vindex of numbers"));

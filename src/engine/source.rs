@@ -51,14 +51,7 @@ impl<S: RowStream> Source<S> {
             Self::Concatenate(source) => &mut source.streams,
             Self::Merge(source) => &mut source.streams,
         };
-        for stream in streams {
-            for _ in 0..DRAINED_ROWS_MAX {
-                // The result is complete: what goes wrong now concerns the connection only.
-                if !matches!(stream.advance().await, Ok(true)) {
-                    break;
-                }
-            }
-        }
+        drain(streams).await;
     }
 
     /// What all servers said behind their last rows.
@@ -69,6 +62,18 @@ impl<S: RowStream> Source<S> {
         };
         let warnings = streams.iter().map(|stream| stream.end().warnings).fold(0, u32::saturating_add);
         StreamEnd { warnings }
+    }
+}
+
+/// Reads what is left of streams that are nearly at their end.
+pub(super) async fn drain<S: RowStream>(streams: &mut [S]) {
+    for stream in streams {
+        for _ in 0..DRAINED_ROWS_MAX {
+            // Nobody wants these rows: what goes wrong now concerns the connection only.
+            if !matches!(stream.advance().await, Ok(true)) {
+                break;
+            }
+        }
     }
 }
 

@@ -182,7 +182,12 @@ impl Distinct {
     }
 
     fn is_new(&mut self, row: &[u8]) -> Result<bool> {
-        encode(&self.keys, &Fields::read(row, self.column_count)?, &mut self.scratch)?;
+        if self.keys.is_empty() {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(row);
+        } else {
+            encode(&self.keys, &Fields::read(row, self.column_count)?, &mut self.scratch)?;
+        }
         if self.seen.contains(self.scratch.as_slice()) {
             return Ok(false);
         }
@@ -192,10 +197,45 @@ impl Distinct {
     }
 }
 
-/// Numeric conditions.
+/// Conditions on rows.
 pub(super) struct Filter {
-    pub(super) conditions: Vec<NumericCondition>,
+    pub(super) test: Test,
     pub(super) column_count: usize,
+}
+
+/// A predicate with its columns found.
+pub(super) enum Test {
+    And(Vec<Test>),
+    Compare(NumericCondition),
+    IsNull(usize),
+    Not(Box<Test>),
+    Or(Vec<Test>),
+}
+
+impl Test {
+    /// True, false, or unknown.
+    fn holds(&self, fields: &Fields<'_>) -> Result<Option<bool>> {
+        match self {
+            Self::And(parts) => Self::all(parts, fields, true),
+            Self::Compare(condition) => condition.holds(fields),
+            Self::IsNull(column) => Ok(Some(fields.get(*column)?.is_none())),
+            Self::Not(inner) => Ok(inner.holds(fields)?.map(|is_true| !is_true)),
+            Self::Or(parts) => Self::all(parts, fields, false),
+        }
+    }
+
+    /// `neutral` unless a part decides otherwise; unknown if a part is.
+    fn all(parts: &[Self], fields: &Fields<'_>, neutral: bool) -> Result<Option<bool>> {
+        let mut result = Some(neutral);
+        for part in parts {
+            match part.holds(fields)? {
+                Some(value) if value == neutral => {}
+                Some(decided) => return Ok(Some(decided)),
+                None => result = None,
+            }
+        }
+        Ok(result)
+    }
 }
 
 pub(super) struct NumericCondition {
@@ -228,29 +268,23 @@ impl NumericCondition {
         Ok(Self { column, class, comparison, value })
     }
 
-    fn holds(&self, fields: &Fields<'_>) -> Result<bool> {
-        let (Some(left), Some(right)) = (fields.get(self.column)?, &self.value) else { return Ok(false) };
+    fn holds(&self, fields: &Fields<'_>) -> Result<Option<bool>> {
+        let (Some(left), Some(right)) = (fields.get(self.column)?, &self.value) else { return Ok(None) };
         let order = compare_text(self.class, left, right);
-        Ok(match self.comparison {
+        Ok(Some(match self.comparison {
             Comparison::Equal => order.is_eq(),
             Comparison::Greater => order.is_gt(),
             Comparison::GreaterOrEqual => order.is_ge(),
             Comparison::Less => order.is_lt(),
             Comparison::LessOrEqual => order.is_le(),
             Comparison::NotEqual => order.is_ne(),
-        })
+        }))
     }
 }
 
 impl Filter {
     fn accepts(&self, row: &[u8]) -> Result<bool> {
-        let fields = Fields::read(row, self.column_count)?;
-        for condition in &self.conditions {
-            if !condition.holds(&fields)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.test.holds(&Fields::read(row, self.column_count)?)? == Some(true))
     }
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::execute;
 use super::fake_shards::{
     Answer, Collected, FakeArguments, FakeShards, TextRow, all_parts, block_on, column, row, run, topology,
 };
-use super::{BinaryRows, execute};
 use crate::error::Error;
 use crate::plan::primitive::{
     Aggregate, AggregateColumn, AggregateFunction, ColumnRef, Comparison, Condition, Distinct, EachShard,
-    Filter, Limit, MergeSort, Primitive, Query, RouteValue, Sort, SortKey, Truncate,
+    Filter, Limit, MergeSort, Piece, Predicate, Primitive, Query, RouteValue, Sort, SortKey, Template,
+    Truncate,
 };
 use crate::value::Value;
 use crate::wire::ColumnType;
@@ -20,7 +21,7 @@ use crate::wire::response::ColumnDefinition;
 const SHARDS: [&str; 3] = ["-40", "40-80", "80-"];
 
 fn leaf(helpers: u32) -> Box<Primitive> {
-    Box::new(Primitive::EachShard(EachShard { query: Query::Original, helpers }))
+    Box::new(Primitive::EachShard(EachShard { query: Query::Original, helpers, typed: None }))
 }
 
 fn key(index: u32) -> SortKey {
@@ -248,7 +249,7 @@ fn filters_compare_numbers() {
         let condition =
             Condition { column: ColumnRef::Visible(0), comparison, value: RouteValue::Literal(value) };
         let input = Box::new(merge(vec![key(0)], 0));
-        let tree = Primitive::Filter(Filter { conditions: vec![condition], input });
+        let tree = Primitive::Filter(Filter { predicate: Predicate::Compare(condition), input });
         let given = [vec![row(&["-"]), row(&["1.50"])], vec![row(&["10"])], vec![row(&["9.99"])]];
         assert_eq!(column_of(&run_tree(&tree, columns(), answers(given, 0)).unwrap()), expected);
     };
@@ -259,32 +260,54 @@ fn filters_compare_numbers() {
 }
 
 #[test]
-fn binary_rows_are_made_of_text_rows() {
-    let topology = topology(&SHARDS[..1].iter().map(|_| "-").collect::<Vec<_>>());
+fn unknown_is_not_true() {
+    let column_is = |comparison, number| {
+        Predicate::Compare(Condition { column: ColumnRef::Visible(0), comparison, value: literal(number) })
+    };
+    let is_null = || Predicate::IsNull(ColumnRef::Visible(0));
+    let check = |predicate: Predicate, expected: &[&str]| {
+        let tree = Primitive::Filter(Filter { predicate, input: Box::new(merge(vec![key(0)], 0)) });
+        let given = [vec![row(&["-"]), row(&["1"])], vec![row(&["2"])], vec![row(&["3"])]];
+        let columns = vec![column("n", ColumnType::LONG)];
+        assert_eq!(column_of(&run_tree(&tree, columns, answers(given, 0)).unwrap()), expected);
+    };
+    check(Predicate::Not(Box::new(column_is(Comparison::Equal, 1))), &["2", "3"]);
+    check(Predicate::Or(vec![is_null(), column_is(Comparison::Greater, 2)]), &["-", "3"]);
+    check(
+        Predicate::And(vec![column_is(Comparison::Greater, 0), column_is(Comparison::Less, 3)]),
+        &["1", "2"],
+    );
+    check(
+        Predicate::Not(Box::new(Predicate::Or(vec![is_null(), column_is(Comparison::Equal, 2)]))),
+        &["1", "3"],
+    );
+}
+
+#[test]
+fn types_that_weights_do_not_order_are_asked_for_as_numbers() {
+    let text = || vec![Piece::text("e")];
+    let weight = Piece::Weight { helper: 0, text: text(), is_minimum: false };
+    let typed = Template { pieces: vec![Piece::text("select e, "), weight] };
+    let leaf = EachShard { query: Query::Original, helpers: 1, typed: Some(Box::new(typed)) };
+    let by_weight = SortKey { weight: Some(ColumnRef::Helper(0)), ..key(0) };
+    let tree = Primitive::MergeSort(MergeSort {
+        keys: vec![by_weight],
+        input: Box::new(Primitive::EachShard(leaf)),
+    });
+    let topology = topology(&SHARDS);
     let keyspace = topology.keyspace("ks").unwrap();
     let parts = all_parts(keyspace);
     let args = FakeArguments::default();
-    let columns = vec![column("n", ColumnType::LONG)];
-    let answer = Answer { rows: vec![row(&["258"])], ..Answer::default() };
-    let mut shards = FakeShards { columns, answers: vec![answer], ..FakeShards::default() };
-    #[derive(Default)]
-    struct Raw(Vec<Vec<u8>>);
-    impl super::ResultSink for Raw {
-        async fn columns(&mut self, _: &[ColumnDefinition]) -> crate::error::Result<()> {
-            Ok(())
-        }
-        async fn row(&mut self, row: &[u8]) -> crate::error::Result<()> {
-            self.0.push(row.to_vec());
-            Ok(())
-        }
-        async fn finish(&mut self, _: super::StreamEnd) -> crate::error::Result<()> {
-            Ok(())
-        }
-    }
-    let mut raw = Raw::default();
-    let run = run(keyspace, &parts, b"select", &args);
-    block_on(execute(&leaf(0), &run, &mut shards, &mut BinaryRows::new(&mut raw))).unwrap();
-    assert_eq!(raw.0, [vec![0, 0, 2, 1, 0, 0]]);
+    let set = ColumnDefinition { flags: crate::wire::ColumnFlags::ENUM, ..column("e", ColumnType::STRING) };
+    let columns = vec![set, column("h", ColumnType::LONGLONG)];
+    let given = [vec![row(&["z", "1"]), row(&["a", "3"])], vec![row(&["m", "2"])], vec![]];
+    let mut shards = FakeShards { columns, answers: answers(given, 0), ..FakeShards::default() };
+    let mut sink = Collected::default();
+    block_on(execute(&tree, &run(keyspace, &parts, b"select", &args), &mut shards, &mut sink)).unwrap();
+    assert_eq!(column_of(&sink), ["z", "m", "a"]);
+    assert_eq!(shards.sent.len(), 6);
+    assert_eq!(shards.sent[3].1, "select e, cast(e as unsigned)");
+    assert_eq!(shards.open.count(), 0);
 }
 
 fn nullable() -> impl Strategy<Value = Option<i64>> {

@@ -81,6 +81,11 @@ impl<'a> Arguments<'a> {
             _ => {
                 let mut scratch = Vec::new();
                 let value = arg_value(self.text, arg, &self.options, &mut scratch);
+                // Where a number is compared, hexadecimal literals are numbers too.
+                let value = value.map(|value| match value {
+                    ValueRef::Bytes(bytes) if arg.kind == ArgKind::Hex => ValueRef::Bit(bytes),
+                    value => value,
+                });
                 value.map(ValueRef::to_owned).map_err(|error| match error {
                     LiteralError::Charset => Error::unsupported(
                         "a string of another character set than the connection's as a sharding key",

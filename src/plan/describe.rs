@@ -48,11 +48,7 @@ impl Tree<'_> {
                 (line, &node.input)
             }
             Primitive::Distinct(node) => (with_keys("Distinct", &node.keys), &node.input),
-            Primitive::Filter(node) => {
-                let each =
-                    node.conditions.iter().map(|c| format!("{} {} {}", c.column, c.comparison, c.value));
-                (format!("Filter {}", each.collect::<Vec<_>>().join(" and ")), &node.input)
-            }
+            Primitive::Filter(node) => (format!("Filter {}", node.predicate), &node.input),
             Primitive::Limit(node) => {
                 let mut line = String::from("Limit");
                 if let Some(count) = &node.count {
@@ -190,6 +186,7 @@ fn template_text(template: &Template) -> String {
             Piece::Sequence => write!(text, "{{sequence}}"),
             Piece::Session(value) => write!(text, "{{{}}}", value.sql()),
             Piece::Text(part) => write!(text, "{}", String::from_utf8_lossy(part)),
+            Piece::Weight { helper, .. } => write!(text, "{{weight h{helper}}}"),
         };
     }
     text

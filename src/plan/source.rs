@@ -69,6 +69,26 @@ impl<'a> Source<'a> {
         Self { text: text.get(..lexed.span.end as usize).unwrap_or(text), lexed, tokens }
     }
 
+    /// Takes the parentheses around the whole statement away; gives the bytes that they cover.
+    pub fn strip_parentheses(&mut self) -> Option<[Range<usize>; 2]> {
+        let is = |index: usize, kind| self.tokens.get(index).is_some_and(|token: &Token| token.kind == kind);
+        if !is(0, TokenKind::LParen) {
+            return None;
+        }
+        let mut depth = 0_usize;
+        let close = self.tokens.iter().position(|token| {
+            match token.kind {
+                TokenKind::LParen => depth += 1,
+                TokenKind::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+        })?;
+        let close = self.tokens.remove(close);
+        let open = self.tokens.remove(0);
+        Some([open.span.range(), close.span.range()])
+    }
+
     /// What the lexer found.
     pub fn lexed(&self) -> &'a Lexed {
         self.lexed

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::plan::layout::Layout;
 use crate::plan::primitive::{
-    Aggregate, AggregateColumn, ColumnRef, Condition, Distinct, EachShard, Filter, Limit, MergeSort, Piece,
+    Aggregate, AggregateColumn, ColumnRef, Distinct, EachShard, Filter, Limit, MergeSort, Piece, Predicate,
     Primitive, RouteValue, Sort, SortKey, Truncate,
 };
 use crate::plan::semantics::analyze::Shape;
@@ -36,12 +36,14 @@ pub(crate) struct Horizon<'a> {
     /// The shards' query, as changes of the statement.
     pub(crate) edits: Edits,
     helpers: Vec<Vec<Piece>>,
+    /// Helper columns whose form depends on a type, as [`Piece::Weight`].
+    pub(super) weights: Vec<(u32, Piece)>,
     /// The argument of the DISTINCT aggregates.
     pub(crate) distinct_text: Vec<Piece>,
     /// Each shard's rows come sorted by this.
     pub(crate) merge: Option<Vec<SortKey>>,
     pub(crate) aggregate: Option<AggregateParts>,
-    pub(crate) conditions: Vec<Condition>,
+    pub(crate) predicate: Option<Predicate>,
     pub(crate) distinct: Option<Vec<SortKey>>,
     pub(crate) sort: Option<Vec<SortKey>>,
     pub(crate) limit: Option<(Option<RouteValue>, Option<RouteValue>)>,
@@ -89,10 +91,11 @@ impl<'a> Horizon<'a> {
             items,
             edits: analysis.all_edits(),
             helpers: Vec::new(),
+            weights: Vec::new(),
             distinct_text: Vec::new(),
             merge: None,
             aggregate: None,
-            conditions: Vec::new(),
+            predicate: None,
             distinct: None,
             sort: None,
             limit: None,
@@ -136,21 +139,36 @@ impl<'a> Horizon<'a> {
         self.items.iter().position(is_alias)
     }
 
+    /// The edits of the shards' query, with the helper columns behind the select list.
+    fn with_helpers(&self, helpers: Vec<Vec<Piece>>) -> Edits {
+        let mut edits = self.edits.clone();
+        let mut pieces = Vec::new();
+        for helper in helpers {
+            pieces.push(Piece::text(", "));
+            pieces.extend(helper);
+        }
+        if let Some(last) = self.layout.items.last().filter(|_| !pieces.is_empty()) {
+            edits.insert_pieces(last.end, pieces);
+        }
+        edits
+    }
+
     /// The tree of primitives that the notes amount to.
     pub(crate) fn finish(mut self) -> Primitive {
         let helper_count = u32::try_from(self.helpers.len()).unwrap_or(u32::MAX);
-        if let Some(last) = self.layout.items.last() {
-            let mut pieces = Vec::new();
-            for helper in std::mem::take(&mut self.helpers) {
-                pieces.push(Piece::text(", "));
-                pieces.extend(helper);
+        let helpers = std::mem::take(&mut self.helpers);
+        let weights = std::mem::take(&mut self.weights);
+        let typed = (!weights.is_empty()).then(|| {
+            let mut helpers = helpers.clone();
+            for (index, weight) in weights {
+                helpers[index as usize] = vec![weight];
             }
-            if !pieces.is_empty() {
-                self.edits.insert_pieces(last.end, pieces);
-            }
-        }
-        let query = self.source.query(&self.edits);
-        let mut tree = Primitive::EachShard(EachShard { query, helpers: helper_count });
+            let edits = self.with_helpers(helpers);
+            Box::new(self.source.pieces(self.source.range(), &edits))
+        });
+        let edits = self.with_helpers(helpers);
+        let query = self.source.query(&edits);
+        let mut tree = Primitive::EachShard(EachShard { query, helpers: helper_count, typed });
         if let Some(keys) = self.merge.filter(|keys| !keys.is_empty()) {
             tree = Primitive::MergeSort(MergeSort { keys, input: Box::new(tree) });
         }
@@ -159,8 +177,8 @@ impl<'a> Horizon<'a> {
             let input = Box::new(tree);
             tree = Primitive::Aggregate(Aggregate { group, distinct, columns, is_scalar, input });
         }
-        if !self.conditions.is_empty() {
-            tree = Primitive::Filter(Filter { conditions: self.conditions, input: Box::new(tree) });
+        if let Some(predicate) = self.predicate {
+            tree = Primitive::Filter(Filter { predicate, input: Box::new(tree) });
         }
         if let Some(keys) = self.distinct {
             tree = Primitive::Distinct(Distinct { keys, input: Box::new(tree) });

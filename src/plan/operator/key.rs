@@ -72,6 +72,13 @@ impl Horizon<'_> {
             Some(",0),' ')),'')"),
         ]);
         let (weight, pad) = (self.helper(weight), self.helper(pad));
+        // The largest ENUM value of a group is found by its text, so its number orders nothing.
+        if let ColumnRef::Helper(helper) = weight
+            && !walk::has_aggregate(expr)?
+            && !self.weights.iter().any(|(known, _)| *known == helper)
+        {
+            self.weights.push((helper, Piece::Weight { helper, text, is_minimum: needs_min }));
+        }
         Ok(SortKey { column, weight: Some(weight), pad: Some(pad), descending: false })
     }
 }
@@ -105,6 +112,12 @@ fn is_number(expr: &Expr) -> bool {
     match walk::bare(expr) {
         Expr::Function(function) => {
             walk::function_name(function).is_some_and(|name| NUMBERS.contains(&name.as_str()))
+        }
+        Expr::Cast { data_type, .. } => {
+            let name = data_type.to_string().to_ascii_lowercase();
+            ["date", "decimal", "double", "signed", "time", "unsigned", "year"]
+                .iter()
+                .any(|t| name.starts_with(t))
         }
         _ => false,
     }

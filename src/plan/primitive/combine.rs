@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ColumnRef, Primitive, Query, RouteValue, SortKey};
+use super::{ColumnRef, Primitive, Query, RouteValue, SortKey, Template};
 
 /// Sends a query to every shard of the enclosing route.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,9 @@ pub struct EachShard {
     pub query: Query,
     /// Number of helper columns.
     pub helpers: u32,
+    /// The same query for rows in which a key turns out to be of a type that weights do not order: ENUM, SET,
+    /// FLOAT. Its weights are [`super::Piece::Weight`]. `None`: there are no weights.
+    pub typed: Option<Box<Template>>,
 }
 
 /// Merges streams that are each sorted by `keys`. Its input is an [`EachShard`].
@@ -45,7 +48,7 @@ pub struct Limit {
 /// Lets each distinct row through once. The first of equal rows is the one that stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distinct {
-    /// One key per visible column.
+    /// One key per visible column; without any, rows are equal when their bytes are.
     pub keys: Vec<SortKey>,
     /// The rows.
     pub input: Box<Primitive>,
@@ -113,13 +116,28 @@ pub enum AggregateFunction {
     Sum,
 }
 
-/// Keeps rows for which all conditions are true.
+/// Keeps rows for which the predicate is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
-    /// All must hold.
-    pub conditions: Vec<Condition>,
+    /// What must hold.
+    pub predicate: Predicate,
     /// The rows.
     pub input: Box<Primitive>,
+}
+
+/// A condition that is true, false or unknown (NULL), as SQL's are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predicate {
+    /// All are true.
+    And(Vec<Predicate>),
+    /// A comparison.
+    Compare(Condition),
+    /// The column is NULL.
+    IsNull(ColumnRef),
+    /// It is false.
+    Not(Box<Predicate>),
+    /// One is true.
+    Or(Vec<Predicate>),
 }
 
 /// A numeric comparison of a column with a value.
@@ -160,6 +178,26 @@ impl Comparison {
             Self::GreaterOrEqual => Self::LessOrEqual,
             Self::Less => Self::Greater,
             Self::LessOrEqual => Self::GreaterOrEqual,
+        }
+    }
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
+            for (index, part) in parts.iter().enumerate() {
+                write!(f, "{}{part}", if index == 0 { "(" } else { word })?;
+            }
+            f.write_str(")")
+        };
+        match self {
+            Self::And(parts) => list(f, parts, " and "),
+            Self::Compare(condition) => {
+                write!(f, "{} {} {}", condition.column, condition.comparison, condition.value)
+            }
+            Self::IsNull(column) => write!(f, "{column} is null"),
+            Self::Not(inner) => write!(f, "not {inner}"),
+            Self::Or(parts) => list(f, parts, " or "),
         }
     }
 }

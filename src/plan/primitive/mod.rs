@@ -13,7 +13,7 @@ mod value;
 pub use column::{ColumnRef, SortKey};
 pub use combine::{
     Aggregate, AggregateColumn, AggregateFunction, Comparison, Condition, Distinct, EachShard, Filter, Limit,
-    MergeSort, Sort, Truncate,
+    MergeSort, Predicate, Sort, Truncate,
 };
 pub use insert::{Generated, Insert, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};

@@ -43,6 +43,15 @@ pub enum Piece {
     Session(SessionValue),
     /// SQL text.
     Text(Box<[u8]>),
+    /// What orders an expression whose type is only known when its rows come: its weight string, or its number.
+    Weight {
+        /// The helper column that it is.
+        helper: u32,
+        /// The expression.
+        text: Vec<Piece>,
+        /// Taken as the minimum of its group.
+        is_minimum: bool,
+    },
 }
 
 /// What the router answers itself inside a statement.

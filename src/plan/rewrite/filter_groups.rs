@@ -6,37 +6,53 @@
 use super::{position, same_item, split_aggregate};
 use crate::error::{Error, Result};
 use crate::plan::operator::Horizon;
-use crate::plan::primitive::{ColumnRef, Comparison, Condition, RouteValue};
-use crate::plan::semantics::conjunct::{conjuncts, constant};
+use crate::plan::primitive::{ColumnRef, Comparison, Condition, Predicate};
+use crate::plan::semantics::conjunct::constant;
 use crate::plan::semantics::walk::{self, bare};
-use crate::sql::ast::{BinaryOperator, Expr};
+use crate::sql::ast::{BinaryOperator, Expr, UnaryOperator};
 
 pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
     let Some(having) = &horizon.select.having else { return Ok(()) };
-    let mut all = Vec::new();
-    conjuncts(having, &mut all);
-    for conjunct in all {
-        match conjunct {
-            Expr::Between { expr, negated: false, low, high } => {
-                add(horizon, expr, Comparison::GreaterOrEqual, low)?;
-                add(horizon, expr, Comparison::LessOrEqual, high)?;
-            }
-            Expr::BinaryOp { left, op, right } => {
-                let comparison = comparison(op).ok_or_else(refusal)?;
-                if constant(right).is_some() {
-                    add(horizon, left, comparison, right)?;
-                } else {
-                    add(horizon, right, comparison.flipped(), left)?;
-                }
-            }
-            _ => return Err(refusal()),
-        }
-    }
+    horizon.predicate = Some(predicate(horizon, having)?);
     if let Some(clause) = horizon.layout.having.clone() {
         horizon.edits.forget(&clause.range);
         horizon.edits.remove(clause.range);
     }
     Ok(())
+}
+
+fn predicate(horizon: &mut Horizon<'_>, expr: &Expr) -> Result<Predicate> {
+    Ok(match bare(expr) {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            Predicate::And(vec![predicate(horizon, left)?, predicate(horizon, right)?])
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            Predicate::Or(vec![predicate(horizon, left)?, predicate(horizon, right)?])
+        }
+        Expr::BinaryOp { left, op, right } => {
+            let comparison = comparison(op).ok_or_else(refusal)?;
+            if constant(right).is_some() {
+                compare(horizon, left, comparison, right)?
+            } else {
+                compare(horizon, right, comparison.flipped(), left)?
+            }
+        }
+        Expr::Between { expr, negated, low, high } => {
+            let parts = vec![
+                compare(horizon, expr, Comparison::GreaterOrEqual, low)?,
+                compare(horizon, expr, Comparison::LessOrEqual, high)?,
+            ];
+            negated_if(*negated, Predicate::And(parts))
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => Predicate::Not(Box::new(predicate(horizon, expr)?)),
+        Expr::IsNull(expr) => Predicate::IsNull(column_of(horizon, bare(expr))?),
+        Expr::IsNotNull(expr) => negated_if(true, Predicate::IsNull(column_of(horizon, bare(expr))?)),
+        _ => return Err(refusal()),
+    })
+}
+
+fn negated_if(is_negated: bool, predicate: Predicate) -> Predicate {
+    if is_negated { Predicate::Not(Box::new(predicate)) } else { predicate }
 }
 
 fn refusal() -> Error {
@@ -55,14 +71,15 @@ fn comparison(op: &BinaryOperator) -> Option<Comparison> {
     })
 }
 
-fn add(horizon: &mut Horizon<'_>, expr: &Expr, comparison: Comparison, value: &Expr) -> Result<()> {
+fn compare(
+    horizon: &mut Horizon<'_>,
+    expr: &Expr,
+    comparison: Comparison,
+    value: &Expr,
+) -> Result<Predicate> {
     let value = constant(value).ok_or_else(refusal)?;
-    if matches!(&value, RouteValue::Literal(crate::value::Value::Text(_))) {
-        return Err(refusal());
-    }
     let column = column_of(horizon, bare(expr))?;
-    horizon.conditions.push(Condition { column, comparison, value });
-    Ok(())
+    Ok(Predicate::Compare(Condition { column, comparison, value }))
 }
 
 /// The column that holds an aggregate or a group key; an aggregate that is not in the select list becomes a

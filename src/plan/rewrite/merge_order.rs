@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{filter_groups, is_constant, position, same_item, split_aggregate};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::Horizon;
 use crate::plan::primitive::{ColumnRef, Piece, SortKey};
 use crate::plan::semantics::walk;
@@ -135,6 +135,12 @@ fn helper_key(horizon: &mut Horizon<'_>, expr: &Expr, range: &Range<usize>) -> R
 /// The select item that an ORDER BY expression means.
 fn ordered_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Option<usize>> {
     if let Some(position) = position(expr) {
+        if position >= horizon.items.len() && horizon.items.iter().all(|item| item.expr.is_some()) {
+            return Err(Error::new(
+                ErrorKind::UnknownColumn,
+                format!("Unknown column '{}' in 'ORDER BY'", position + 1),
+            ));
+        }
         let is_known = horizon.items.get(position).is_some_and(|item| item.expr.is_some());
         return if is_known {
             Ok(Some(position))

@@ -17,7 +17,7 @@ pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
         horizon.aggregate.as_ref().is_some_and(|parts| parts.is_scalar || !parts.distinct.is_empty());
     let is_whole = horizon.sort.is_some()
         || horizon.distinct.is_some() && horizon.aggregate.is_some()
-        || !horizon.conditions.is_empty()
+        || horizon.predicate.is_some()
         || has_distinct_groups;
     let pieces = match (count, offset) {
         _ if is_whole => Vec::new(),

@@ -51,7 +51,8 @@ impl Analyzer<'_> {
                 JoinConstraint::Using(columns) => {
                     self.using(columns, scope, first_source..right_source, &allowed, outer);
                 }
-                JoinConstraint::Natural | JoinConstraint::None => {}
+                JoinConstraint::Natural => self.natural(scope, first_source..right_source, &allowed),
+                JoinConstraint::None => {}
             }
         }
         Ok(())
@@ -79,6 +80,23 @@ impl Analyzer<'_> {
             scope.sources[hidden]
                 .iter_mut()
                 .for_each(|source| source.merged.push(name.value.as_str().into()));
+        }
+        facts.apply(allowed, &mut self.analysis);
+    }
+
+    /// `NATURAL`: columns that both sides are known to have are equal; there may be more.
+    fn natural(&mut self, scope: &Scope<'_>, left: Range<usize>, allowed: &Range<usize>) {
+        let mut facts = Facts::default();
+        let keys = |sources: &[TableSource]| {
+            let known = sources.iter().flat_map(|source| source.columns.known.iter());
+            known.filter_map(|column| Some((column.name.clone(), column.key.clone()?))).collect::<Vec<_>>()
+        };
+        let right = keys(&scope.sources[left.end..]);
+        for (name, key) in keys(&scope.sources[left]) {
+            let mut same = right.iter().filter(|(other, _)| other.eq_ignore_ascii_case(&name));
+            if let (Some((_, other)), None) = (same.next(), same.next()) {
+                facts.add_equal_columns(key, other.clone());
+            }
         }
         facts.apply(allowed, &mut self.analysis);
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::route_plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::primitive::{EachShard, Primitive, Query, Routing, Several};
+use crate::plan::primitive::{Distinct, EachShard, Primitive, Query, Routing, Several};
 use crate::plan::source::{Edits, Source};
 use crate::plan::{FoundTable, Plan, PlanContext, is_system_schema};
 use crate::sql::{Ddl, DdlObject, DdlVerb, StatementKind, TokenKind};
@@ -45,7 +45,8 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
 }
 
 fn rows_of_each(query: Query) -> Several {
-    Several::Combine(Box::new(Primitive::EachShard(EachShard { query, helpers: 0 })))
+    let rows = Primitive::EachShard(EachShard { query, helpers: 0, typed: None });
+    Several::Combine(Box::new(Primitive::Distinct(Distinct { keys: Vec::new(), input: Box::new(rows) })))
 }
 
 /// CALL and DO: nothing says what they touch, so the session's keyspace must have one shard, or for DO any will

@@ -41,7 +41,7 @@ fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
                     SetExpr::Update(_) | SetExpr::Delete(_) => {
                         Err(Error::unsupported("WITH before UPDATE or DELETE"))
                     }
-                    _ => select::plan(ctx, &source, query),
+                    _ => select::plan(ctx, source, query),
                 },
                 Statement::Update(update) => update::plan(ctx, &source, update),
                 Statement::Delete(delete) => delete::plan(ctx, &source, delete),

@@ -1,7 +1,9 @@
 //! SELECT and its relatives, and EXPLAIN of a statement.
 
+use std::borrow::Cow;
+
 use super::refusal;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
     EachShard, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
 };
@@ -12,8 +14,12 @@ use crate::plan::{Plan, PlanContext, is_system_schema, rewrite};
 use crate::sql::ast::{self, SetExpr};
 use crate::sql::{Lexed, StatementKind};
 
-pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, query: &ast::Query) -> Result<Plan> {
+pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Query) -> Result<Plan> {
+    let mut edits = Edits::default();
+    let query = without_parentheses(&mut source, query, &mut edits);
+    let (source, query) = (&source, &*query);
     let mut analyzer = Analyzer::new(ctx, source);
+    analyzer.analysis.edits = edits;
     // A server's own DATABASE() is what its system tables are compared with.
     let system = mentions_system_schema(ctx, source);
     session::replace(source, &|_| system, &mut analyzer.analysis.edits)?;
@@ -40,12 +46,50 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, query: &ast::Quer
     Ok(Plan { kind: source.lexed().kind, root: Primitive::Route(route), tables: analysis.tables })
 }
 
+/// `(select … order by a) limit 5`: what stands outside of the parentheses is said of the query inside, unless
+/// that has its own.
+fn without_parentheses<'q>(
+    source: &mut Source<'_>,
+    query: &'q ast::Query,
+    edits: &mut Edits,
+) -> Cow<'q, ast::Query> {
+    let mut query = Cow::Borrowed(query);
+    while let SetExpr::Query(inner) = &*query.body {
+        let is_limited = |query: &ast::Query| query.limit_clause.is_some() || query.fetch.is_some();
+        let says = |query: &ast::Query| query.order_by.is_some() || is_limited(query);
+        // An order outside would sort the rows that a limit inside has chosen.
+        let fits = !says(&query) || !says(inner) || query.order_by.is_none() && !is_limited(inner);
+        if query.with.is_some() || !fits || !inner.locks.is_empty() && says(&query) {
+            break;
+        }
+        let mut merged = (**inner).clone();
+        if query.order_by.is_some() {
+            merged.order_by.clone_from(&query.order_by);
+        }
+        if is_limited(&query) {
+            merged.limit_clause.clone_from(&query.limit_clause);
+            merged.fetch.clone_from(&query.fetch);
+        }
+        let Some(parentheses) = source.strip_parentheses() else { break };
+        parentheses.into_iter().for_each(|range| edits.remove(range));
+        query = Cow::Owned(merged);
+    }
+    query
+}
+
 fn combine(source: &Source<'_>, query: &ast::Query, analysis: &Analysis, block: &Block) -> Result<Primitive> {
     if let Some(blocker) = &analysis.blocker {
         return Err(Error::unsupported(blocker.as_ref()));
     }
     match &*query.body {
-        SetExpr::Select(select) => rewrite::combine(source, query, select, analysis, block),
+        SetExpr::Select(select) => match rewrite::combine(source, query, select, analysis, block) {
+            // Every server says so in its own words.
+            Err(error) if error.kind() == Some(ErrorKind::UnknownColumn) => {
+                let query = source.query(&analysis.all_edits());
+                Ok(Primitive::EachShard(EachShard { query, helpers: 0, typed: None }))
+            }
+            combined => combined,
+        },
         _ => union_all(source, query, analysis, block),
     }
 }
@@ -64,7 +108,7 @@ fn union_all(
         return Err(Error::unsupported("ORDER BY of a UNION over several shards"));
     }
     let query_text = source.query(&analysis.all_edits());
-    let tree = Primitive::EachShard(EachShard { query: query_text, helpers: 0 });
+    let tree = Primitive::EachShard(EachShard { query: query_text, helpers: 0, typed: None });
     match query.limit_clause.as_ref().map(rewrite::limit_values).transpose()? {
         None => Ok(tree),
         Some((count, None)) => Ok(Primitive::Limit(Limit { count, offset: None, input: Box::new(tree) })),
@@ -79,6 +123,12 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
         node = match node {
             Primitive::EachShard(leaf) => {
                 leaf.query = narrowed(std::mem::replace(&mut leaf.query, Query::Original), routing);
+                if let Some(typed) = leaf.typed.take() {
+                    leaf.typed = match narrowed(Query::Template(*typed), routing) {
+                        Query::Template(typed) => Some(Box::new(typed)),
+                        Query::Original => None,
+                    };
+                }
                 return tree;
             }
             Primitive::Aggregate(inner) => &mut inner.input,

@@ -9,7 +9,7 @@ use crate::plan::primitive::{
     Primitive, RouteValue, Sort, SortKey, Truncate,
 };
 use crate::plan::semantics::analyze::Shape;
-use crate::plan::semantics::{Analysis, Block};
+use crate::plan::semantics::{Analysis, Block, Scope};
 use crate::plan::source::{Edits, Source};
 use crate::sql::ast::{Expr, Ident, Query, Select, SelectItem};
 
@@ -30,6 +30,8 @@ pub(crate) struct Horizon<'a> {
     pub(crate) select: &'a Select,
     pub(crate) analysis: &'a Analysis,
     pub(crate) block: &'a Block,
+    /// What the FROM clause names.
+    pub(crate) scope: Scope<'static>,
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
     pub(crate) items: Vec<Item<'a>>,
@@ -86,6 +88,7 @@ impl<'a> Horizon<'a> {
             select,
             analysis,
             block,
+            scope: Scope { sources: block.sources.clone(), parent: None },
             shape,
             layout,
             items,

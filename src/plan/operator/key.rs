@@ -5,14 +5,14 @@ use std::ops::Range;
 use super::Horizon;
 use crate::error::Result;
 use crate::plan::primitive::{ColumnRef, Piece, SortKey};
-use crate::plan::semantics::{Scope, walk};
-use crate::sql::ast::Expr;
+use crate::plan::semantics::walk;
+use crate::sql::ast::{Expr, Ident};
 use crate::vschema::ColumnType;
 
 impl Horizon<'_> {
     /// Is it a column (or the smallest or largest value of one) whose type the VSchema knows to need no weights?
     fn is_known_number(&self, expr: &Expr) -> bool {
-        let scope = Scope { sources: self.block.sources.clone(), parent: None };
+        let scope = &self.scope;
         match walk::bare(expr) {
             Expr::Identifier(name) => is_by_value(scope.column_type(std::slice::from_ref(name))),
             Expr::CompoundIdentifier(names) => is_by_value(scope.column_type(names)),
@@ -47,8 +47,23 @@ impl Horizon<'_> {
         if is_number(expr) || self.is_known_number(expr) {
             return Ok(SortKey { column, weight: None, pad: None, descending: false });
         }
-        let needs_min = self.shape.is_aggregated && !walk::has_aggregate(expr)?;
         let text = self.pieces(range);
+        Ok(self.weight_key(text, walk::has_aggregate(expr)?, column))
+    }
+
+    /// A key on a name that may be a column's or an alias: what the servers take it for is only known to them.
+    /// A sub-query in the select list sees both, columns first, as GROUP BY and expressions in ORDER BY do.
+    pub(crate) fn name_key(&mut self, range: &Range<usize>) -> SortKey {
+        let mut text = vec![Piece::text("(select ")];
+        text.extend(self.pieces(range));
+        text.push(Piece::text(")"));
+        let text = joined(text);
+        let column = self.helper(text.clone());
+        self.weight_key(text, false, column)
+    }
+
+    fn weight_key(&mut self, text: Vec<Piece>, has_aggregate: bool, column: ColumnRef) -> SortKey {
+        let needs_min = self.shape.is_aggregated && !has_aggregate;
         let call = |parts: &[Option<&str>]| {
             let mut pieces = Vec::new();
             pieces.extend(needs_min.then(|| Piece::text("min(")));
@@ -74,12 +89,32 @@ impl Horizon<'_> {
         let (weight, pad) = (self.helper(weight), self.helper(pad));
         // The largest ENUM value of a group is found by its text, so its number orders nothing.
         if let ColumnRef::Helper(helper) = weight
-            && !walk::has_aggregate(expr)?
+            && !has_aggregate
             && !self.weights.iter().any(|(known, _)| *known == helper)
         {
             self.weights.push((helper, Piece::Weight { helper, text, is_minimum: needs_min }));
         }
-        Ok(SortKey { column, weight: Some(weight), pad: Some(pad), descending: false })
+        SortKey { column, weight: Some(weight), pad: Some(pad), descending: false }
+    }
+
+    /// Does the expression mention an alias of the select list that may be a column as well?
+    pub(crate) fn mentions_alias(&self, expr: &Expr) -> Result<bool> {
+        walk::any(expr, &mut |part| match part {
+            Expr::Identifier(name) => {
+                self.aliased(name).is_some_and(|index| !self.is_alias_of_itself(name, index))
+            }
+            _ => false,
+        })
+    }
+
+    /// `t.name as name`: alias and column are the same.
+    fn is_alias_of_itself(&self, name: &Ident, item: usize) -> bool {
+        let column = match self.items[item].expr.map(walk::bare) {
+            Some(Expr::Identifier(column)) => Some(column),
+            Some(Expr::CompoundIdentifier(names)) => names.last(),
+            _ => None,
+        };
+        column.is_some_and(|column| column.value.eq_ignore_ascii_case(&name.value))
     }
 }
 

@@ -111,12 +111,11 @@ fn order_key(
     if is_constant(expr)? && !walk::has_aggregate(expr)? {
         return Ok(None);
     }
-    let mentions_alias = walk::any(expr, &mut |part| match part {
-        Expr::Identifier(name) => horizon.aliased(name).is_some(),
-        _ => false,
-    })?;
-    if mentions_alias {
-        return Err(Error::unsupported("ORDER BY an expression over an alias over several shards"));
+    if horizon.mentions_alias(expr)? {
+        if horizon.shape.is_aggregated && walk::has_aggregate(expr)? {
+            return Err(Error::unsupported("ORDER BY an expression over an alias over several shards"));
+        }
+        return Ok(Some(horizon.name_key(range)));
     }
     helper_key(horizon, expr, range)
 }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{filter_groups, is_constant, position, same_item};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::operator::{AggregateParts, Horizon};
 use crate::plan::primitive::{AggregateColumn, AggregateFunction, ColumnRef, Piece, SortKey};
 use crate::plan::semantics::analyze::group_exprs;
@@ -161,8 +161,7 @@ fn add_distinct_keys(
             }
         }
     }
-    let scope = Scope { sources: horizon.block.sources.clone(), parent: None };
-    let keys: Vec<_> = exprs.iter().filter_map(|expr| column_key(expr, &scope)).collect();
+    let keys: Vec<_> = exprs.iter().filter_map(|expr| column_key(expr, &horizon.scope)).collect();
     if horizon.analysis.covers_unique_vindex(&keys, &horizon.block.instances) {
         return Ok(false);
     }
@@ -231,17 +230,17 @@ fn group_keys(horizon: &mut Horizon<'_>) -> Result<Vec<SortKey>> {
     }
     let mut keys = Vec::new();
     for (expr, range) in exprs.into_iter().zip(&clause.items) {
-        let item = group_item(horizon, expr)?;
-        keys.push(match item {
-            Some(index) => {
+        keys.push(match group_item(horizon, expr)? {
+            Group::Item(index) => {
                 let item = horizon.items[index].clone();
                 let column = horizon
                     .visible(index)
                     .ok_or_else(|| Error::unsupported("GROUP BY a position behind *"))?;
                 horizon.sort_key(item.expr.unwrap_or(expr), &item.range, column)?
             }
-            None if is_constant(expr)? => continue,
-            None => {
+            Group::Name => horizon.name_key(range),
+            Group::Expression if is_constant(expr)? => continue,
+            Group::Expression => {
                 let text = horizon.pieces(range);
                 let column = horizon.helper(text);
                 horizon.sort_key(expr, range, column)?
@@ -251,28 +250,46 @@ fn group_keys(horizon: &mut Horizon<'_>) -> Result<Vec<SortKey>> {
     Ok(keys)
 }
 
-/// The select item that a GROUP BY expression means: by position, by being the same, or by alias. A column of
-/// the tables goes before an alias of the same name.
-fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Option<usize>> {
+/// What a GROUP BY expression means.
+enum Group {
+    /// Itself.
+    Expression,
+    /// A select item.
+    Item(usize),
+    /// Something over a name that is an alias, and perhaps a column as well.
+    Name,
+}
+
+/// A select item is meant by position, by being the same, or by alias; a column of the tables goes before an alias.
+fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Group> {
     if let Some(position) = position(expr) {
         return match horizon.items.get(position) {
-            Some(_) => Ok(Some(position)),
-            None => Err(Error::unsupported("GROUP BY a position that is not in the select list")),
+            Some(_) => Ok(Group::Item(position)),
+            None => {
+                let message = format!("Unknown column '{}' in 'GROUP BY'", position + 1);
+                Err(Error::new(ErrorKind::UnknownColumn, message))
+            }
         };
     }
+    let scope = &horizon.scope;
+    let is_open = scope.sources.iter().any(|source| source.columns.is_open);
     if let Expr::Identifier(name) = expr
         && let Some(index) = horizon.aliased(name)
     {
-        let scope = Scope { sources: horizon.block.sources.clone(), parent: None };
         let is_column = scope.resolve(std::slice::from_ref(name)) != Resolved::Unknown;
         let aliased = horizon.items[index].expr;
         // An alias of an aggregate cannot be grouped by, so the name is a column's.
         let is_aggregate = aliased.map(walk::has_aggregate).transpose()?.unwrap_or(false);
-        if !is_column && !is_aggregate {
-            return Ok(Some(index));
+        if is_column || is_aggregate {
+            return Ok(same_item(horizon, expr).map_or(Group::Expression, Group::Item));
         }
+        let is_certain = !is_open || !horizon.mentions_alias(expr)?;
+        return Ok(if is_certain { Group::Item(index) } else { Group::Name });
     }
-    Ok(same_item(horizon, expr))
+    if let Some(index) = same_item(horizon, expr) {
+        return Ok(Group::Item(index));
+    }
+    Ok(if horizon.mentions_alias(expr)? { Group::Name } else { Group::Expression })
 }
 
 /// Makes the shards group by the distinct keys too.

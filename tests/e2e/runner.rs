@@ -153,7 +153,9 @@ impl Run<'_> {
             pair.router.close(prepared.id)?;
         }
         if let (Some(Prepared::Ready(plain)), Some(Prepared::Ready(router))) = (&plain, &router) {
-            let found = differences_of_preparation(plain, router, &directives.ignored);
+            let mut ignored = directives.ignored.clone();
+            ignored.extend(ignored_fields(text));
+            let found = differences_of_preparation(plain, router, &ignored);
             if !found.is_empty() {
                 self.difference(statement, &found);
             }

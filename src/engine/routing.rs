@@ -340,3 +340,75 @@ fn leading_number(text: &[u8]) -> f64 {
     debug_assert!(end <= text.len());
     best
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::super::fake_shards::{FakeArguments, topology};
+    use super::*;
+    use crate::plan::primitive::VindexRef;
+    use crate::vschema::vindex::no_files;
+
+    fn vindex(kind: &str) -> VindexRef {
+        VindexRef(Arc::new(VindexDefinition::new(kind, kind, &BTreeMap::new(), "", &no_files).unwrap()))
+    }
+
+    fn equal(number: i64) -> Lookup {
+        let value = RouteValue::Literal(Value::Int(number));
+        Lookup { vindex: vindex("hash"), keys: Keys::Columns(vec![Candidates::One(value)]) }
+    }
+
+    /// Names of the shards, with the list items of each; `any` for any one.
+    fn names(routing: &Routing, args: &FakeArguments) -> Result<String> {
+        let topology = topology(&["-40", "40-80", "80-"]);
+        Ok(match resolve(routing, topology.keyspace("ks").unwrap(), args)? {
+            Shards::Any => "any".to_owned(),
+            Shards::These(parts) => {
+                let each = parts.iter().map(|part| match &part.items {
+                    Some(items) => format!("{}{items:?}", part.shard.name()),
+                    None => part.shard.name().to_string(),
+                });
+                each.collect::<Vec<_>>().join(" ")
+            }
+        })
+    }
+
+    #[test]
+    fn values_find_their_shards() {
+        // By the published vectors of `hash`: 1 is at 16…, 2 at 06…, 3 at 4e…, 4 at d2….
+        let args = FakeArguments {
+            lists: [(0, [1, 4, 3].map(Value::Int).into_iter().chain([Value::Null]).collect())].into(),
+            ..FakeArguments::default()
+        };
+        let check = |routing: Routing, expected: &str| assert_eq!(names(&routing, &args).unwrap(), expected);
+        let list = Keys::Columns(vec![Candidates::Many(RouteList::Arg(0))]);
+        check(Routing::EqualUnique(equal(4)), "80-");
+        check(Routing::In(Lookup { vindex: vindex("hash"), keys: list }), "-40[0] 40-80[2] 80-[1]");
+        check(Routing::Intersect(vec![equal(1), equal(2)]), "-40");
+        check(Routing::Intersect(vec![equal(1), equal(4)]), "any");
+        check(Routing::SameShard(vec![vec![equal(1)], vec![equal(2)]]), "-40");
+        check(Routing::Union(vec![vec![equal(4)], vec![equal(1)]]), "-40 80-");
+        check(Routing::Scatter, "-40 40-80 80-");
+        check(Routing::None, "any");
+        let apart = Routing::SameShard(vec![vec![equal(1)], vec![equal(4)]]);
+        assert_eq!(names(&apart, &args).unwrap_err().kind(), Some(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn values_are_taken_as_a_column_of_integers_compares_them() {
+        let check = |value: Value, expected: Option<Value>| {
+            assert_eq!(comparable(&vindex("hash").0, value.clone()).unwrap(), expected, "{value:?}");
+        };
+        check(Value::Null, None);
+        check(Value::Decimal(b"3.00".as_slice().into()), Some(Value::Int(3)));
+        check(Value::Decimal(b"3.5".as_slice().into()), None);
+        check(Value::Double(4e0), Some(Value::Int(4)));
+        check(Value::Double(0.5), None);
+        check(Value::text("12abc"), Some(Value::Int(12)));
+        check(Value::text(" 1e2"), Some(Value::Int(100)));
+        check(Value::text("abc"), Some(Value::Int(0)));
+        check(Value::Bit([1, 0].as_slice().into()), Some(Value::UInt(256)));
+    }
+}

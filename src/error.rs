@@ -34,8 +34,8 @@ pub enum Retry {
 /// ER_LOCK_DEADLOCK: the server has rolled the transaction back.
 pub const ERRNO_DEADLOCK: u16 = 1213;
 
-/// ER_UNSUPPORTED_PS: the statement may be right, but it cannot be prepared.
-pub const ERRNO_NOT_PREPARABLE: u16 = 1295;
+/// ER_SP_UNDECLARED_VAR: a name where only a local variable could stand.
+pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $errno:literal $state:literal $vt:expr, $origin:ident;)*) => {

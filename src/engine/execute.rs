@@ -219,10 +219,7 @@ fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
             || columns.iter().zip(&first).any(|(a, b)| family(a.column_type) != family(b.column_type))
     };
     if streams.iter().any(differs) {
-        return Err(Error::new(
-            crate::error::ErrorKind::Other,
-            "the shards' answers have different columns; their tables are not defined alike",
-        ));
+        return Err(Error::unsupported("combining answers of shards that have different columns"));
     }
     Ok(first)
 }

@@ -43,7 +43,11 @@ impl Job<'_> {
 
     /// What forwarded replies need, so that the client sees its session's state and not a connection's.
     pub(super) fn patch(&self) -> StatusPatch {
-        StatusPatch { clear: StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANSACTION, set: self.status() }
+        let clear = StatusFlags::AUTOCOMMIT
+            | StatusFlags::IN_TRANSACTION
+            | StatusFlags::IN_READ_ONLY_TRANSACTION
+            | StatusFlags::NO_BACKSLASH_ESCAPES;
+        StatusPatch { clear, set: self.status() }
     }
 
     /// What connections for this statement must be like.

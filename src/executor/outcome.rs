@@ -29,7 +29,11 @@ impl Executor {
             return;
         }
         let calculates_found_rows = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);
-        if summary.warnings == 0 && !calculates_found_rows {
+        // `LAST_INSERT_ID(expr)` assigns; in a query the reply does not tell.
+        let assigns_insert_id = summary.has_result_set
+            && job.lexed.flags.contains(LexFlags::HAS_ASSIGNMENT)
+            && mentions_insert_id(job.text);
+        if summary.warnings == 0 && !calculates_found_rows && !assigns_insert_id {
             return;
         }
         // The client has its reply by now or gets it at the end of the command: it does not wait for these.
@@ -37,8 +41,11 @@ impl Executor {
         if connection.owed_count() > 0 || connection.is_broken() {
             return;
         }
-        if calculates_found_rows && let Some(found_rows) = found_rows(connection).await {
+        if calculates_found_rows && let Some(found_rows) = number(connection, "SELECT FOUND_ROWS()").await {
             job.session.found_rows = found_rows;
+        }
+        if assigns_insert_id && let Some(id) = number(connection, "SELECT LAST_INSERT_ID()").await {
+            job.session.last_insert_id = id;
         }
         if summary.warnings > 0 {
             collect_warnings(connection, &mut job.session.diagnostics).await;
@@ -59,8 +66,14 @@ fn note_counts(session: &mut Session, summary: &ReplySummary) {
     }
 }
 
-async fn found_rows(connection: &mut PooledConnection) -> Option<u64> {
-    let result = connection.query_all("SELECT FOUND_ROWS()").await.ok()?;
+fn mentions_insert_id(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"last_insert_id";
+    text.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
+}
+
+/// The number that a query gives on the connection of the statement before.
+async fn number(connection: &mut PooledConnection, query: &str) -> Option<u64> {
+    let result = connection.query_all(query).await.ok()?;
     let text = result.rows.first()?.first()?.as_deref()?;
     std::str::from_utf8(text).ok()?.parse().ok()
 }

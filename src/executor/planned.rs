@@ -12,10 +12,10 @@ use super::prepared::Preparation;
 use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
 use super::session_values::SessionValues;
 use crate::engine::{self, InsertSource, Run, ShardPart, Shards};
-use crate::error::{ERRNO_NOT_PREPARABLE, Error, ErrorKind, Result};
+use crate::error::{ERRNO_UNDECLARED_VARIABLE, Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
-use crate::plan::primitive::{Insert, Primitive, Query, Route, Routing, Several, Template};
+use crate::plan::primitive::{EachShard, Insert, Piece, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
 use crate::session::transaction::Pin;
 use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
@@ -92,6 +92,15 @@ impl Executor {
             };
             return self.forward(job, target, payload, is_write).await.map(drop);
         };
+        let names_database = template.pieces.iter().any(|piece| matches!(piece, Piece::DatabaseName(_)));
+        if job.execution.is_some() && names_database {
+            // The value of a parameter changes: it cannot stay where it is.
+            let parts = [(target.shard.clone(), None)];
+            let snapshot = job.snapshot.clone();
+            let parts = parts_in(&snapshot, &target.keyspace, &parts)?;
+            let tree = Primitive::EachShard(EachShard { query: query.clone(), helpers: 0, typed: None });
+            return Box::pin(self.combine(job, &target.keyspace, &parts, &tree)).await;
+        }
         let text = self.render(job, template, Placeholders::Keep)?;
         let payload = match job.execution {
             Some(execution) => Payload::Execute(&text, execution),
@@ -254,7 +263,7 @@ impl Executor {
         let Ok(target) = place::any_shard(&job.snapshot, &keyspace, job.session) else { return ours };
         let text = super::describe::with_database_names(job);
         match self.prepare_at(job, &target, &text).await {
-            Err(error) if error.kind().is_none() && error.errno() != ERRNO_NOT_PREPARABLE => error,
+            Err(error) if error.kind().is_none() && is_about_the_text(error.errno()) => error,
             _ if ours.kind() != Some(ErrorKind::Syntax) => ours,
             _ => {
                 let near = String::from_utf8_lossy(ours.message()).into_owned();
@@ -291,6 +300,11 @@ impl Executor {
         };
         Ok(Preparation::AtServer(target, text))
     }
+}
+
+/// Is it an error that any server gives to this text, whatever its tables are?
+fn is_about_the_text(errno: u16) -> bool {
+    errno == ErrorKind::Syntax.errno() || errno == ERRNO_UNDECLARED_VARIABLE
 }
 
 /// Where a route leads, without borrowing the job.

@@ -114,6 +114,13 @@ impl Executor {
         text: &[u8],
     ) -> Result<Described> {
         let needs = job.needs();
+        if job.session.transaction.find(target).is_some() {
+            // Temporary tables are known to the session's own connection only.
+            let mut lease = self.lease(job.session, target, &needs).await?;
+            let connection = lease.connection(&mut job.session.transaction);
+            super::exchange::settle(connection).await?;
+            return Ok(Described::Server(connection.prepare(text).await?));
+        }
         let mut connection = self.gateway().acquire(target, &needs).await?;
         connection.sync_settings(job.session.settings.backend());
         super::exchange::settle(&mut connection).await?;

@@ -22,12 +22,15 @@ impl Executor {
         match job.lexed.kind {
             StatementKind::Begin | StatementKind::StartTransaction => {
                 let start = parse_start(job.text, &options)?;
+                // What SET TRANSACTION said is for this one, unless another transaction is still open.
+                let is_next = !job.session.transaction.is_active();
+                let asked =
+                    is_next.then(|| job.session.transaction.characteristics.clone()).unwrap_or_default();
                 self.commit(job.session).await?;
-                let read_only = start.read_only.or(job.session.settings.read_only.then_some(true));
-                let next = &mut job.session.transaction.characteristics;
-                *next = Characteristics {
-                    isolation: next.isolation,
-                    read_only: read_only.or(next.read_only),
+                let default = job.session.settings.read_only.then_some(true);
+                job.session.transaction.characteristics = Characteristics {
+                    isolation: asked.isolation,
+                    read_only: start.read_only.or(asked.read_only).or(default),
                     consistent_snapshot: start.consistent_snapshot,
                 };
                 job.session.transaction.open();

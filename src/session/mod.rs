@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::USER_VARIABLES_PER_SESSION_MAX;
+use crate::sql::SqlMode;
 use crate::value::Value;
 use crate::wire::StatusFlags;
 
@@ -81,6 +82,10 @@ impl Session {
         let mut status = StatusFlags::empty();
         status.set(StatusFlags::AUTOCOMMIT, self.settings.autocommit);
         status.set(StatusFlags::IN_TRANSACTION, self.transaction.is_active());
+        status.set(StatusFlags::IN_READ_ONLY_TRANSACTION, self.transaction.is_read_only());
+        // Clients escape strings by it.
+        let mode = self.settings.lex_options().mode;
+        status.set(StatusFlags::NO_BACKSLASH_ESCAPES, mode.contains(SqlMode::NO_BACKSLASH_ESCAPES));
         status
     }
 

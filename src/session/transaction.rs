@@ -127,6 +127,11 @@ impl Transaction {
         self.state != State::Idle
     }
 
+    /// Is a transaction open that was begun as READ ONLY?
+    pub fn is_read_only(&self) -> bool {
+        self.is_active() && self.characteristics.read_only == Some(true)
+    }
+
     /// Fails when the transaction has lost a shard.
     pub fn check(&self) -> Result<(), Error> {
         match &self.state {

@@ -23,9 +23,10 @@ impl Executor {
             StatementKind::Begin | StatementKind::StartTransaction => {
                 let start = parse_start(job.text, &options)?;
                 // What SET TRANSACTION said is for this one, unless another transaction is still open.
-                let is_next = !job.session.transaction.is_active();
-                let asked =
-                    is_next.then(|| job.session.transaction.characteristics.clone()).unwrap_or_default();
+                let asked = match job.session.transaction.is_active() {
+                    true => Characteristics::default(),
+                    false => job.session.transaction.characteristics.clone(),
+                };
                 self.commit(job.session).await?;
                 let default = job.session.settings.read_only.then_some(true);
                 job.session.transaction.characteristics = Characteristics {

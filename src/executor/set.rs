@@ -9,17 +9,20 @@ use std::sync::Arc;
 use super::Executor;
 use super::exchange::settle;
 use super::job::Job;
+use super::outcome::collect_warnings;
 use super::place;
 use crate::backend::pool::PooledConnection;
 use crate::backend::{Engine, Names, RowStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
+use crate::session::diagnostics::Diagnostics;
 use crate::session::settings::Settings;
 use crate::sql::splice::splice_all;
 use crate::sql::statement::{Assignment, Scope, TransactionCharacteristics, parse_set};
 use crate::sql::token::{Span, TokenKind, Tokenizer};
 use crate::value::Value;
 use crate::wire::Command;
+use crate::wire::OkPacket;
 use crate::wire::row::text_fields;
 use crate::wire::{ColumnDefinition, ColumnType};
 
@@ -41,7 +44,13 @@ impl Executor {
                 )),
             };
         }
-        let mut setter = Setter { executor: self, settings: job.session.settings.clone(), connection: None };
+        let mut setter = Setter {
+            executor: self,
+            settings: job.session.settings.clone(),
+            connection: None,
+            warnings: 0,
+            diagnostics: Diagnostics::default(),
+        };
         for assignment in assignments {
             setter.assign(job, assignment).await?;
         }
@@ -49,8 +58,11 @@ impl Executor {
         if settings.autocommit && !job.session.settings.autocommit {
             self.commit(job.session).await?;
         }
+        let (warnings, diagnostics) = (setter.warnings, setter.diagnostics);
         job.session.settings = settings;
-        job.send_ok();
+        job.session.diagnostics = diagnostics;
+        job.session.row_count = 0;
+        job.send_ok_with(OkPacket { warnings, ..OkPacket::default() });
         Ok(())
     }
 }
@@ -61,6 +73,9 @@ struct Setter<'e> {
     settings: Settings,
     /// Where values are tried; taken when the first value needs a server.
     connection: Option<PooledConnection>,
+    /// What the server had to say about the values.
+    warnings: u16,
+    diagnostics: Diagnostics,
 }
 
 impl Setter<'_> {
@@ -187,7 +202,15 @@ impl Setter<'_> {
     async fn try_set(&mut self, job: &Job<'_>, set: &[u8], read_back: &[&str]) -> Result<Vec<Value>> {
         let connection = self.connection(job).await?;
         connection.queue(&Command::Query(set));
-        settle_set(connection).await?;
+        let warnings = settle_set(connection).await?;
+        if warnings > 0 {
+            let mut diagnostics = Diagnostics::default();
+            if let Some(connection) = &mut self.connection {
+                collect_warnings(connection, &mut diagnostics).await;
+            }
+            self.warnings = self.warnings.saturating_add(warnings);
+            diagnostics.entries().iter().for_each(|entry| self.diagnostics.push(entry.clone()));
+        }
         if read_back.is_empty() {
             return Ok(Vec::new());
         }
@@ -250,14 +273,15 @@ impl Setter<'_> {
     }
 }
 
-/// As [`settle`], but the last reply's error is the client's own.
-async fn settle_set(connection: &mut PooledConnection) -> Result<()> {
+/// As [`settle`], but the last reply's error is the client's own, and its warnings are counted.
+async fn settle_set(connection: &mut PooledConnection) -> Result<u16> {
     let owed = connection.owed_count();
     connection.flush().await?;
+    let mut warnings = 0;
     for _ in 0..owed {
-        connection.receive_ok().await?;
+        warnings = connection.receive_ok().await?.warnings;
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// The value of a text row's field, by its column's type.

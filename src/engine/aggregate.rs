@@ -57,6 +57,9 @@ struct Extreme {
     carried: Vec<usize>,
 }
 
+/// Largest scale that MySQL gives to decimals; MariaDB goes further, by rules of its own.
+const SCALE_MAX: u8 = 30;
+
 impl Aggregator {
     pub(super) fn new(plan: &Aggregate, columns: &[ColumnDefinition], helpers: usize) -> Result<Self> {
         let keys = |keys: &[SortKey]| {
@@ -159,6 +162,9 @@ impl State {
                 let sum = find(*sum)?;
                 let total = Total::new(&columns[sum])?;
                 let decimals = columns[index].decimals;
+                if matches!(total, Total::Exact(_)) && decimals > SCALE_MAX {
+                    return Err(Error::unsupported("AVG with more than 30 decimals over several shards"));
+                }
                 Ok(Self::Avg { sum, count: find(*count)?, total, number: 0, decimals })
             }
         }

@@ -181,6 +181,8 @@ fn class_of(column: &ColumnDefinition, purpose: Use) -> Result<Class> {
         ColumnType::DOUBLE => Ok(Class::Float),
         ColumnType::TIME | ColumnType::TIME2 => Ok(Class::Time),
         kind if kind.is_temporal() => Ok(Class::Moment),
+        // Servers take the largest of bits by another order than the one that they sort by.
+        ColumnType::BIT if purpose == Use::Extreme => refuse("BIT"),
         ColumnType::BIT | ColumnType::NULL => Ok(Class::Bytes),
         _ if column.collation == ColumnDefinition::COLLATION_BINARY => Ok(Class::Bytes),
         _ => Ok(Class::Text),

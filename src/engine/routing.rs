@@ -269,7 +269,11 @@ pub(super) fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Opti
             Some(number) => Some(number),
             None => (!is_numeric).then_some(value),
         },
-        Value::Text(text) | Value::Bytes(text) if is_numeric => {
+        // MySQL takes x'02' for the number 2, MariaDB for a string that begins with no number.
+        Value::Bytes(_) if is_numeric => {
+            return Err(Error::unsupported("a binary string for a vindex of numbers"));
+        }
+        Value::Text(text) if is_numeric => {
             if text.iter().all(u8::is_ascii_digit) && !text.is_empty() {
                 Some(Value::Text(text))
             } else {

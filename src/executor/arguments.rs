@@ -81,9 +81,10 @@ impl<'a> Arguments<'a> {
             _ => {
                 let mut scratch = Vec::new();
                 let value = arg_value(self.text, arg, &self.options, &mut scratch);
-                // Where a number is compared, hexadecimal literals are numbers too.
+                // Where a number is compared, 0x… is a number too; x'…' is one for MySQL and none for MariaDB.
+                let is_number = arg.kind == ArgKind::Hex && arg.span.of(self.text).starts_with(b"0");
                 let value = value.map(|value| match value {
-                    ValueRef::Bytes(bytes) if arg.kind == ArgKind::Hex => ValueRef::Bit(bytes),
+                    ValueRef::Bytes(bytes) if is_number => ValueRef::Bit(bytes),
                     value => value,
                 });
                 value.map(ValueRef::to_owned).map_err(|error| match error {

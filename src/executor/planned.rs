@@ -117,6 +117,10 @@ impl Executor {
         parts: &[ShardPart<'_>],
         tree: &Primitive,
     ) -> Result<()> {
+        if parts.len() > 1 && job.session.settings.backend().variable("sql_select_limit").is_some() {
+            // Each shard would cut its own rows, before they are combined.
+            return Err(Error::unsupported("sql_select_limit over several shards"));
+        }
         let (status, needs, is_binary) = (job.status(), job.needs(), job.execution.is_some());
         let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
         let text = arguments.inline()?;

@@ -89,7 +89,11 @@ impl Executor {
             .filter_map(|((target, _), outcome)| Some((target, outcome.as_ref().err()?)))
             .collect();
         let Some((_, first)) = failures.first() else {
-            return Ok(collect(session, changed.into_iter().flatten()));
+            // All do the same, so all say the same: the client hears it once.
+            let mut changed = changed.into_iter().flatten();
+            let mut outcomes = collect(session, changed.by_ref().take(1));
+            outcomes.extend(changed.map(|(summary, _)| WriteOutcome { warnings: 0, ..outcome_of(&summary) }));
+            return Ok(outcomes);
         };
         if failures.len() == texts.len() {
             // The same everywhere, as one server would have said it.

@@ -76,9 +76,9 @@ fn rendered(text: &[u8], options: &LexOptions) -> Option<Vec<u8>> {
 }
 
 /// Arguments as they were written.
-struct Source<'a> {
-    text: &'a [u8],
-    lexed: &'a Lexed,
+pub(crate) struct Source<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) lexed: &'a Lexed,
 }
 
 impl ArgSource for Source<'_> {

@@ -56,21 +56,3 @@ async fn idle_clients_cost_little_memory() {
     assert!(each < 6 << 10, "{each} bytes");
     // Of the kernel's memory for sockets, and of the handler's session, this says nothing.
 }
-
-/// For counting system calls: `strace -f -c` over this test alone. Of the calls counted, one send and one receive
-/// per query are the client's.
-#[tokio::test]
-#[ignore = "measures nothing by itself: run it under strace or perf"]
-async fn many_queries_of_one_client() {
-    let server = Fixture::start().await;
-    let address = server.address;
-    let queries = tokio::task::spawn_blocking(move || {
-        let mut stream = client(address);
-        let mut bytes = [0; 4096];
-        for _ in 0..10_000 {
-            stream.write_all(b"\x09\0\0\0\x03select 1").unwrap();
-            assert!(stream.read(&mut bytes).unwrap() > 0);
-        }
-    });
-    queries.await.unwrap();
-}

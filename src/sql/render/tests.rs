@@ -1,35 +1,10 @@
 //! What is rendered reads back as the same tree.
 
 use super::*;
-use crate::error::Result;
 use crate::sql::ast::{BinaryOperator, Ident, UnaryOperator};
+use crate::sql::fuzzing::Source;
 use crate::sql::parse::tests::{QUERIES, WRITES};
-use crate::sql::{ArgSource, LexOptions, Lexed, lex, parse};
-
-/// Gives back the arguments as they were written.
-struct Source<'a> {
-    text: &'a [u8],
-    lexed: &'a Lexed,
-}
-
-impl ArgSource for Source<'_> {
-    fn write_arg(&self, index: u32, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(self.lexed.args[index as usize].span.of(self.text));
-        Ok(())
-    }
-
-    fn write_list(&self, index: u32, out: &mut Vec<u8>) -> Result<()> {
-        self.write_arg(index, out)
-    }
-
-    fn write_bind(&self, number: u32, _: &mut Vec<u8>) -> Result<()> {
-        panic!("no run-time value {number} here")
-    }
-
-    fn write_bind_list(&self, number: u32, _: &mut Vec<u8>) -> Result<()> {
-        panic!("no run-time list {number} here")
-    }
-}
+use crate::sql::{LexOptions, Lexed, lex, parse};
 
 fn parsed(text: &str, mode: SqlMode) -> (Statement, Lexed) {
     let options = LexOptions::with_mode(mode);

@@ -104,12 +104,16 @@ fn every_source_file_keeps_to_the_style() {
 #[test]
 fn nothing_is_left_for_later_and_nothing_names_a_machine() {
     let mut problems = Vec::new();
-    for (path, text) in text_files() {
+    let files = text_files();
+    let known: BTreeSet<_> = files.iter().map(|(path, _)| file_name(path)).collect();
+    let checkout = format!("{}/", root().display());
+    for (path, text) in &files {
         // This file has to spell what it looks for.
         if path != "tests/tidy.rs" {
-            problems.extend(leftovers(&path, &text));
+            problems.extend(leftovers(path, text, &checkout));
+            problems.extend(unknown_papers(path, text, &known));
         }
-        problems.extend(bad_ending(&path, &text));
+        problems.extend(bad_ending(path, text));
     }
     none(&problems);
 }
@@ -310,21 +314,11 @@ fn foreign_parser(path: &str, code: &str) -> Vec<String> {
     Vec::new()
 }
 
-/// Notes to oneself, and what only the machine of whoever wrote it has.
-fn leftovers(path: &str, text: &str) -> Vec<String> {
-    const WORDS: &[&str] = &[
-        "FIXME",
-        "TODO",
-        "todo!(",
-        "unimplemented!(",
-        "DESIGN.md",
-        "STYLE.md",
-        "vitess-facts",
-        "contracts.md",
-        "land.sh",
-    ];
-    const PLACES: &[&str] = &["/work/", "/tmp/wt", "/tmp/work", "/home/", "/root/"];
-    let words = WORDS.iter().filter(|word| text.contains(**word));
+/// Notes to oneself, and places that only the machine of whoever wrote it has; `checkout` is where this runs.
+fn leftovers(path: &str, text: &str, checkout: &str) -> Vec<String> {
+    const WORDS: &[&str] = &["FIXME", "TODO", "todo!(", "unimplemented!("];
+    const PLACES: &[&str] = &["/home/", "/root/", "/tmp/"];
+    let words = WORDS.iter().copied().filter(|word| text.contains(word));
     // A longer path may well end in one of these names.
     let is_place = |place: &str| {
         text.match_indices(place).any(|(at, _)| {
@@ -332,8 +326,23 @@ fn leftovers(path: &str, text: &str) -> Vec<String> {
                 || text[..at].ends_with(['"', '\''])
         })
     };
-    let places = PLACES.iter().filter(|place| is_place(place));
+    let places = PLACES.iter().copied().chain([checkout]).filter(|place| is_place(place));
     words.chain(places).map(|word| format!("{path}: has `{word}`")).collect()
+}
+
+/// Documents that are named but are not part of the repository: a reader could not look them up.
+fn unknown_papers(path: &str, text: &str, known: &BTreeSet<&str>) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    text.split(|c: char| !is_part(c))
+        .map(|word| file_name(word.trim_end_matches('.')))
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"))
+        .filter(|name| !known.contains(name))
+        .map(|name| format!("{path}: names {name}, which is not here"))
+        .collect()
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Text files end in a newline, so that diffs of goldens are clean.
@@ -568,14 +577,21 @@ fn the_parser_is_found_outside_its_room() {
 
 #[test]
 fn leftovers_are_found() {
-    let found = |text: &str| leftovers("a.md", text).len();
+    let found = |text: &str| leftovers("a.md", text, "/srv/checkout/").len();
     assert_eq!(found("// FIXME: later"), 1);
-    assert_eq!(found("see DESIGN.md, section 2"), 1);
-    assert_eq!(found("in /tmp/wt/x"), 1);
+    assert_eq!(found("in /tmp/x and /srv/checkout/src"), 2);
     assert_eq!(found("\"/root/x\" and /home/me"), 2);
-    assert_eq!(found("~/.cache/x, net/work/a, $HOME/root/x"), 0);
+    assert_eq!(found("~/.cache/x, net/tmp/a, $HOME/root/x"), 0);
     assert_eq!(bad_ending("a.test", "x").len(), 1);
     assert_eq!(bad_ending("a.test", "x\n").len(), 0);
+}
+
+#[test]
+fn papers_that_are_not_here_are_found() {
+    let known = BTreeSet::from(["README.md"]);
+    let found = |text: &str| unknown_papers("a.rs", text, &known).len();
+    assert_eq!(found("see NOTES.md, section 2, and `../OTHER.md`"), 2);
+    assert_eq!(found("(docs/README.md#top), README.md. a.md5(), b.mdx"), 0);
 }
 
 #[test]

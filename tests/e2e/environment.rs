@@ -124,6 +124,20 @@ impl Environment {
         Router::start(folder, &self.backends[0].credentials().app_password)
     }
 
+    /// Makes the databases of `topology`'s shards anew, each with what `statements` gives for its keyspace.
+    pub fn create_databases(
+        &self,
+        topology: &Topology,
+        statements: impl Fn(&str) -> Vec<String>,
+    ) -> Result<(), String> {
+        for Keyspace { name, shards, .. } in &topology.keyspaces {
+            for (_, server) in shards {
+                create_database(&self.backends[*server], &format!("vt_{name}"), &statements(name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts the router again after it has died, so that one test's crash is not every later test's failure.
     pub fn restart_router(&mut self) -> Result<(), String> {
         self.router = Router::start(&self.folder, &self.backends[0].credentials().app_password)?;
@@ -172,6 +186,18 @@ impl Environment {
         }
         Ok(())
     }
+}
+
+/// Makes a database anew.
+pub fn create_database(server: &Server, name: &str, statements: &[String]) -> Result<(), String> {
+    let mut root = server.administrator()?;
+    root.run(&format!("drop database if exists {name}"))?;
+    root.run(&format!("create database {name}"))?;
+    root.run(&format!("use {name}"))?;
+    for statement in statements {
+        root.run(statement)?;
+    }
+    Ok(())
 }
 
 fn join(thread: std::thread::ScopedJoinHandle<'_, Result<Server, String>>) -> Result<Server, String> {

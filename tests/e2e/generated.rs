@@ -8,6 +8,7 @@ use crate::compare::{Comparison, may_use_temporary};
 use crate::environment::Environment;
 use crate::params;
 use crate::protocol::Case;
+use crate::random::Random;
 use crate::script::Order;
 
 pub const CASES: &[Case] = &[
@@ -23,7 +24,7 @@ const DIFFERENCES_MAX: usize = 10;
 
 fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), String> {
     environment.reset(keyspace, false)?;
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut random = Random::new(seed);
     let mut plain =
         Client::login(&environment.plain_options().database(keyspace).with(CLIENT_DEPRECATE_EOF))?;
     let mut router =
@@ -87,26 +88,6 @@ fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, 
             Ok(replies)
         }
         Err(error) => Ok(vec![Reply::Err(error)]),
-    }
-}
-
-/// Xorshift: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[usize::try_from(self.below(list.len() as u64)).unwrap_or(0)]
     }
 }
 

@@ -17,6 +17,7 @@ mod memory;
 mod outage;
 mod params;
 mod protocol;
+mod random;
 mod runner;
 mod script;
 mod servers;

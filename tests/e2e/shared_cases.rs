@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::client::{Client, Reply};
 use crate::compare::Comparison;
-use crate::environment::{Environment, Keyspace, Router, Topology};
+use crate::environment::{Environment, Keyspace, Router, Topology, create_database};
 use crate::protocol::Case;
 use crate::script::Order;
 use crate::servers::Engine;
@@ -194,27 +194,16 @@ impl<'a> Stage<'a> {
         let topology = Topology {
             keyspaces: vec![keyspace("main", &[("-", 0)]), keyspace("user", &[("-80", 1), ("80-", 2)])],
         };
-        let mut root = environment.plain.administrator()?;
-        root.run("drop database if exists cases")?;
-        root.run("create database cases")?;
-        root.run("use cases")?;
         let objects = |json: &Json| json.as_object().cloned().unwrap_or_default();
-        for (_, create) in &objects(&schema) {
-            root.run(create.as_str().unwrap_or_default())?;
-        }
-        for Keyspace { name: keyspace, shards, .. } in &topology.keyspaces {
-            for (_, server) in shards {
-                let mut root = environment.backends[*server].administrator()?;
-                root.run(&format!("drop database if exists vt_{keyspace}"))?;
-                root.run(&format!("create database vt_{keyspace}"))?;
-                root.run(&format!("use vt_{keyspace}"))?;
-                for (table, create) in &objects(&schema) {
-                    if keyspace_of(table) == *keyspace {
-                        root.run(create.as_str().unwrap_or_default())?;
-                    }
-                }
-            }
-        }
+        let creates = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+            let tables = objects(&schema).into_iter().filter(|(table, _)| wanted(table));
+            tables.map(|(_, create)| create.as_str().unwrap_or_default().to_owned()).collect()
+        };
+        create_database(&environment.plain, "cases", &creates(&|_| true))?;
+        environment
+            .create_databases(&topology, |keyspace| creates(&|table| keyspace_of(table) == keyspace))?;
+        let mut root = environment.plain.administrator()?;
+        root.run("use cases")?;
         let home = environment.folder.join("cases");
         let router = environment.another_router(&home, &topology)?;
         let mut router_client = Client::login(&environment.options_of(&router))?;

@@ -2,6 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use shardgate::plan::{self, PlanContext};
+use shardgate::schema::Schemas;
 use shardgate::sql::{LexOptions, Lexed, lex};
 use shardgate::topology::{KeyspaceName, TabletType};
 use shardgate::vschema::VSchema;
@@ -32,6 +33,7 @@ fn plans(criterion: &mut Criterion) {
     let options = LexOptions::default();
     let ctx = PlanContext {
         vschema: &vschema,
+        schemas: &Schemas::default(),
         keyspace: Some(&keyspace),
         tablet_type: TabletType::Primary,
         databases: &[],

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod metrics;
 
 // Layers 0 and 1: pure. No I/O, no clock, no async.
+pub mod schema;
 pub mod sql;
 pub mod topology;
 pub mod value;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::fail;
 use crate::plan::{PlanContext, build, describe};
+use crate::schema::Schemas;
 use crate::sql::{LexOptions, Lexed, lex};
 use crate::topology::{KeyspaceName, TabletType};
 use crate::vschema::VSchema;
@@ -52,6 +53,7 @@ fn explain(arguments: &Arguments) -> Result<String, String> {
     let keyspace = KeyspaceName::from(arguments.keyspace.as_str());
     let ctx = PlanContext {
         vschema: &vschema,
+        schemas: &Schemas::default(),
         keyspace: Some(&keyspace),
         tablet_type: TabletType::Primary,
         databases: &[],

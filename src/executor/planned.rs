@@ -245,6 +245,7 @@ impl Executor {
         let system = job.session.target.system_database.as_deref().map(KeyspaceName::from);
         let ctx = PlanContext {
             vschema: &job.snapshot.vschema,
+            schemas: &job.snapshot.schemas,
             keyspace: job.session.target.keyspace.as_ref().or(system.as_ref()),
             tablet_type: job.session.target.tablet_type,
             databases: &databases,

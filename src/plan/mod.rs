@@ -21,6 +21,7 @@ pub use semantics::session::ROUTER_VARIABLES;
 pub use source::Placeholder;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Relation, Schemas};
 use crate::sql::{LexOptions, Lexed, StatementKind};
 use crate::topology::{KeyspaceName, TabletType};
 use crate::vschema::{Table, VSchema};
@@ -42,6 +43,8 @@ pub struct Plan {
 pub struct PlanContext<'a> {
     /// How tables are spread.
     pub vschema: &'a VSchema,
+    /// What the servers say about their tables: keys, whole types, views. It may be some seconds old.
+    pub schemas: &'a Schemas,
     /// The session's keyspace, without shard or tablet type.
     pub keyspace: Option<&'a KeyspaceName>,
     /// The session's tablet type, for routing rules.
@@ -89,6 +92,35 @@ impl PlanContext<'_> {
         }
         let found = self.vschema.find_table(keyspace, name, self.tablet_type)?;
         Ok(FoundTable::Table(found.table))
+    }
+
+    /// The view of that name, with its keyspace, if the name means no table of the VSchema. Views of unsharded
+    /// keyspaces are found both here and, with their columns, as tables.
+    pub fn find_view(
+        &self,
+        qualifier: Option<&str>,
+        name: &str,
+    ) -> Option<(&KeyspaceName, &Arc<Relation>)> {
+        let keyspace = match qualifier {
+            Some(qualifier) => self.keyspace_of(qualifier)?,
+            None => match self.keyspace {
+                Some(keyspace) => keyspace,
+                None => return self.find_global_view(name),
+            },
+        };
+        let keyspace = self.vschema.routed_keyspace(keyspace, self.tablet_type);
+        let keyspace = self.vschema.keyspace(keyspace)?;
+        if keyspace.table(name).is_some() {
+            return None;
+        }
+        Some((keyspace.name(), self.schemas.view(keyspace.name(), name)?))
+    }
+
+    fn find_global_view(&self, name: &str) -> Option<(&KeyspaceName, &Arc<Relation>)> {
+        let is_listed = self.vschema.find_table(None, name, self.tablet_type).is_ok();
+        let found = self.schemas.global_view(self.vschema, name).filter(|_| !is_listed)?;
+        let keyspace = self.vschema.keyspace(&found.keyspace)?.name();
+        Some((keyspace, self.schemas.view(keyspace, name)?))
     }
 
     /// The keyspace that a keyspace's or a database's name means.

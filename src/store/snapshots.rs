@@ -1,11 +1,12 @@
-//! The current snapshot, read by everybody, replaced by the store.
+//! The current snapshot, read by everybody, replaced by the store and by those who follow the servers' schemas.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::StoreError;
+use crate::schema::Schemas;
 use crate::topology::{Snapshot, Topology};
 use crate::vschema::VSchema;
 
@@ -13,6 +14,8 @@ use crate::vschema::VSchema;
 #[derive(Debug)]
 pub struct Snapshots {
     current: Arc<ArcSwap<Snapshot>>,
+    /// The VSchema as it is stored, without what the schemas add. Locked while a snapshot is being replaced.
+    stored: Mutex<Arc<VSchema>>,
     error: ArcSwapOption<StoreError>,
     version: watch::Sender<u64>,
 }
@@ -21,7 +24,12 @@ impl Snapshots {
     /// Begins with this snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
         let (version, _) = watch::channel(snapshot.version);
-        Self { current: Arc::new(ArcSwap::from_pointee(snapshot)), error: ArcSwapOption::empty(), version }
+        Self {
+            stored: Mutex::new(snapshot.vschema.clone()),
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            error: ArcSwapOption::empty(),
+            version,
+        }
     }
 
     /// The current snapshot. A statement takes it once and keeps it to its end.
@@ -51,9 +59,31 @@ impl Snapshots {
 
     /// Takes over a new state, as the next version, which is returned. Only the store calls this.
     pub(super) fn replace(&self, vschema: Arc<VSchema>, topology: Arc<Topology>) -> u64 {
-        let version = self.current.load().version + 1;
-        self.current.store(Arc::new(Snapshot::new(version, vschema, topology)));
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        *stored = vschema;
+        let schemas = self.current.load().schemas.only(|keyspace| topology.keyspace(keyspace).is_some());
+        let version = self.publish(&stored, Arc::new(schemas), topology);
         self.error.store(None);
+        version
+    }
+
+    /// Takes over what has been read from servers, as the next version, which is returned. `change` is given what
+    /// is known and answers with what is known now; `None`: nothing new.
+    pub fn update_schemas(&self, change: impl FnOnce(&Snapshot) -> Option<Schemas>) -> Option<u64> {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load();
+        let schemas = change(&current)?;
+        Some(self.publish(&stored, Arc::new(schemas), current.topology.clone()))
+    }
+
+    /// Called with the lock held.
+    fn publish(&self, stored: &Arc<VSchema>, schemas: Arc<Schemas>, topology: Arc<Topology>) -> u64 {
+        let version = self.current.load().version + 1;
+        let vschema = match schemas.iter().next() {
+            Some(_) => Arc::new(schemas.complete(stored)),
+            None => stored.clone(),
+        };
+        self.current.store(Arc::new(Snapshot { version, vschema, schemas, topology }));
         self.version.send_replace(version);
         version
     }
@@ -66,6 +96,10 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Column, Relation, Schema};
+    use crate::topology::{TabletType, TopologyFile};
+    use crate::vschema::model::Model;
+    use crate::vschema::vindex::no_files;
 
     #[test]
     fn versions_grow_and_errors_go_with_success() {
@@ -79,5 +113,39 @@ mod tests {
         assert_eq!((old.version, snapshots.peek().version), (1, 2));
         assert_eq!(*versions.borrow_and_update(), 2);
         assert!(snapshots.last_error().is_none());
+    }
+
+    #[test]
+    fn schemas_complete_the_stored_vschema_and_outlive_it() {
+        let topology = TopologyFile::parse(r#"{"keyspaces": {"u": {"shards": {"0": {}}}}}"#).unwrap();
+        let topology = Arc::new(topology.build().unwrap());
+        let vschema = |name: &str| {
+            let text = format!(r#"{{"keyspaces": {{"u": {{"tables": {{"{name}": {{}}}}}}}}}}"#);
+            Arc::new(VSchema::build(Model::parse(&text, &mut Vec::new()).unwrap(), &no_files))
+        };
+        let snapshots = Snapshots::new(Snapshot::new(1, vschema("a"), topology.clone()));
+        let columns_of = |name: &str| {
+            let snapshot = snapshots.current();
+            let found = snapshot.vschema.find_table(Some("u"), name, TabletType::Primary).unwrap();
+            found.columns.len()
+        };
+        let relation = |name: &str, columns: &[&str]| Relation {
+            columns: columns.iter().map(|name| Column::new(name, "int", "int")).collect(),
+            ..Relation::new(name)
+        };
+        let learn = |columns: &[&str]| {
+            let schema = Schema::new([relation("a", columns), relation("b", &["y"])], None);
+            snapshots.update_schemas(|known| Some(known.schemas.with("u".into(), Arc::new(schema))))
+        };
+        assert_eq!(learn(&["x"]), Some(2));
+        assert_eq!(snapshots.update_schemas(|_| None), None);
+        assert_eq!((columns_of("a"), columns_of("b")), (1, 1));
+        assert_eq!(learn(&["x", "z"]), Some(3));
+        assert_eq!((columns_of("a"), columns_of("b")), (2, 1));
+        assert_eq!(snapshots.replace(vschema("b"), topology), 4);
+        assert_eq!((columns_of("a"), columns_of("b")), (2, 1));
+        // A keyspace that is gone is forgotten.
+        assert_eq!(snapshots.replace(vschema("b"), Arc::default()), 5);
+        assert_eq!((columns_of("b"), snapshots.current().schemas.iter().count()), (0, 0));
     }
 }

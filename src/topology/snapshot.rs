@@ -1,28 +1,32 @@
 //! The immutable state that a statement works on, from parse to last row.
 //!
-//! The one file of this room that knows the VSchema.
+//! The one file of this room that knows the VSchema and the schemas.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Topology;
+use crate::schema::Schemas;
 use crate::vschema::VSchema;
 
-/// VSchema and topology at one version. Whatever is derived from them (plans, above all) carries the version.
+/// VSchema, schemas and topology at one version. Whatever is derived from them (plans, above all) carries the
+/// version.
 #[derive(Clone)]
 pub struct Snapshot {
     /// Grows by one with each change.
     pub version: u64,
-    /// How tables are spread.
+    /// How tables are spread. Tables without a complete list of columns of their own have the schemas' one.
     pub vschema: Arc<VSchema>,
+    /// What the servers say about their tables.
+    pub schemas: Arc<Schemas>,
     /// Where shards and servers are.
     pub topology: Arc<Topology>,
 }
 
 impl Snapshot {
-    /// The pair at a version.
+    /// VSchema and topology at a version, when nothing is known from the servers.
     pub fn new(version: u64, vschema: Arc<VSchema>, topology: Arc<Topology>) -> Self {
-        Self { version, vschema, topology }
+        Self { version, vschema, schemas: Arc::default(), topology }
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::model::{ForeignKeyMode, KeyspaceModel, Model};
-use super::table::{QualifiedTable, Table, TableKind, TableName};
+use super::table::{Column, QualifiedTable, Table, TableKind, TableName};
 use super::vindex::VindexDefinition;
 use crate::topology::{KeyspaceName, ShardName};
 
 /// How the tables of every keyspace are spread. Immutable; built by [`VSchema::build`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct VSchema {
     pub(super) keyspaces: BTreeMap<KeyspaceName, KeyspaceSchema>,
     /// What unqualified names mean.
@@ -22,17 +22,19 @@ pub struct VSchema {
     /// By `keyspace.table[@type]`.
     pub(super) mirror_rules: HashMap<String, Mirror>,
     pub(super) warnings: Vec<String>,
-    pub(super) model: Model,
+    pub(super) model: Arc<Model>,
 }
 
 /// One keyspace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyspaceSchema {
     pub(super) name: KeyspaceName,
     pub(super) is_sharded: bool,
     pub(super) require_explicit_routing: bool,
     pub(super) foreign_key_mode: ForeignKeyMode,
     pub(super) tables: BTreeMap<TableName, Arc<Table>>,
+    /// Tables of an unsharded keyspace that the servers have and the VSchema does not list.
+    pub(super) unlisted: BTreeMap<TableName, Arc<Table>>,
     pub(super) vindexes: BTreeMap<String, Arc<VindexDefinition>>,
     /// Tables that break a rule, with the rule.
     pub(super) broken: BTreeMap<TableName, String>,
@@ -40,7 +42,7 @@ pub struct KeyspaceSchema {
 }
 
 /// What an unqualified name means.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Global {
     /// Tables of these keyspaces.
     Ambiguous(Vec<KeyspaceName>),
@@ -49,7 +51,7 @@ pub(super) enum Global {
 }
 
 /// A table routing rule. It holds the target's name, as the target may turn out to be invalid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Rule {
     Disabled,
     Invalid(String),
@@ -97,13 +99,52 @@ impl VSchema {
         self.keyspaces.values().flat_map(|keyspace| keyspace.errors.iter().map(String::as_str))
     }
 
+    /// The same with columns from elsewhere: `columns_of` gives the tables that servers have in a keyspace. A
+    /// complete list of the VSchema's own is kept. Tables that an unsharded keyspace has beside the listed ones
+    /// become known, and unqualified names may mean them when no listed table has that name.
+    #[must_use]
+    pub fn with_columns(&self, columns_of: &dyn Fn(&KeyspaceName) -> Vec<(TableName, Vec<Column>)>) -> Self {
+        let mut vschema = self.clone();
+        for keyspace in vschema.keyspaces.values_mut() {
+            for (name, columns) in columns_of(&keyspace.name) {
+                match keyspace.tables.get_mut(&name) {
+                    Some(table) if table.column_list_authoritative => {}
+                    Some(table) => {
+                        let table = Arc::make_mut(table);
+                        table.columns = columns;
+                        table.column_list_authoritative = true;
+                    }
+                    None if keyspace.is_sharded || keyspace.broken.contains_key(&name) => {}
+                    None => {
+                        let table = Table {
+                            columns,
+                            column_list_authoritative: true,
+                            ..Table::unsharded(keyspace.name.clone(), &name)
+                        };
+                        keyspace.unlisted.insert(name, Arc::new(table));
+                    }
+                }
+            }
+        }
+        vschema.index_global_tables();
+        vschema
+    }
+
     pub(super) fn index_global_tables(&mut self) {
         let mut places: HashMap<TableName, Vec<&KeyspaceSchema>> = HashMap::new();
-        for keyspace in self.keyspaces.values().filter(|keyspace| !keyspace.require_explicit_routing) {
+        let open = || self.keyspaces.values().filter(|keyspace| !keyspace.require_explicit_routing);
+        for keyspace in open() {
             for name in keyspace.tables.keys().chain(keyspace.broken.keys()) {
                 places.entry(name.clone()).or_default().push(keyspace);
             }
         }
+        let mut unlisted: HashMap<TableName, Vec<&KeyspaceSchema>> = HashMap::new();
+        for keyspace in open() {
+            for name in keyspace.unlisted.keys().filter(|name| !places.contains_key(*name)) {
+                unlisted.entry(name.clone()).or_default().push(keyspace);
+            }
+        }
+        places.extend(unlisted);
         let globals = places.into_iter().map(|(name, mut keyspaces)| {
             if keyspaces.len() > 1 {
                 drop_copies(&name, &mut keyspaces);
@@ -139,6 +180,7 @@ impl KeyspaceSchema {
             require_explicit_routing: model.require_explicit_routing,
             foreign_key_mode: model.foreign_key_mode,
             tables: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             vindexes: BTreeMap::new(),
             broken: BTreeMap::new(),
             errors: Vec::new(),

@@ -28,7 +28,7 @@ pub struct QualifiedTable {
 }
 
 /// A table of a VSchema, or one of an unsharded keyspace that the VSchema does not list.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// The keyspace that it is in.
     pub keyspace: KeyspaceName,

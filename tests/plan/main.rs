@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use shardgate::plan::{self, PlanContext};
+use shardgate::schema::Schemas;
 use shardgate::sql::{LexOptions, Lexed, lex, normalized_text};
 use shardgate::topology::{KeyspaceName, TabletType};
 use shardgate::vschema::VSchema;
@@ -117,6 +118,7 @@ fn run(root: &Path, case: &Case<'_>) -> String {
     let options = LexOptions::default();
     let ctx = PlanContext {
         vschema: &vschema,
+        schemas: &Schemas::default(),
         keyspace: keyspace.as_ref(),
         tablet_type: TabletType::Primary,
         databases: &databases,

@@ -430,7 +430,7 @@ fn forget_keys(outputs: &mut Columns) {
 fn outputs_of(select: &Select, scope: &Scope<'_>) -> Columns {
     let mut outputs = Columns::default();
     let mut star = |columns: &Columns| {
-        outputs.known.extend(columns.known.iter().cloned());
+        outputs.known.extend(columns.visible().cloned());
         outputs.is_open |= columns.is_open;
     };
     for item in &select.projection {
@@ -461,7 +461,7 @@ fn outputs_of(select: &Select, scope: &Scope<'_>) -> Columns {
             Expr::CompoundIdentifier(names) => scope.column_type(names),
             _ => ColumnType::default(),
         };
-        let output = Output { name, key: key_of(expr, scope), column_type };
+        let output = Output { name, key: key_of(expr, scope), column_type, is_invisible: false };
         let column = Columns { known: vec![output], is_open: false };
         star(&column);
     }

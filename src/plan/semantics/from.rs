@@ -149,7 +149,8 @@ impl Analyzer<'_> {
                 let key = columns.known.get_mut(index).and_then(|output| output.key.take());
                 let column_type =
                     columns.known.get(index).map_or(ColumnType::default(), |output| output.column_type);
-                let output = Output { name: name.name.value.as_str().into(), key, column_type };
+                let output =
+                    Output { name: name.name.value.as_str().into(), key, column_type, is_invisible: false };
                 if index < columns.known.len() {
                     columns.known[index] = output;
                 } else {
@@ -241,9 +242,10 @@ impl Analyzer<'_> {
         let mut add = |name: &str, is_key: bool| {
             if !columns.known.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
                 let key = is_key.then(|| KeyColumn { instance, name: name.into() });
-                let column_type =
-                    table.column(name).map_or(ColumnType::default(), |column| column.column_type);
-                columns.known.push(Output { name: name.into(), key, column_type });
+                let column = table.column(name);
+                let column_type = column.map_or(ColumnType::default(), |column| column.column_type);
+                let is_invisible = column.is_some_and(|column| column.is_invisible);
+                columns.known.push(Output { name: name.into(), key, column_type, is_invisible });
             }
         };
         // A complete list has the order of `*`; otherwise only the names count.

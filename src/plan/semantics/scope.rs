@@ -16,14 +16,16 @@ pub(crate) struct KeyColumn {
 }
 
 /// An output column of a derived table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Output {
     /// Its name; empty when it has none that can be referred to.
     pub(crate) name: Box<str>,
     /// The table's column that it is, if that decides a shard.
     pub(crate) key: Option<KeyColumn>,
-    /// Its type, if the VSchema knows it.
+    /// Its type, if it is known.
     pub(crate) column_type: ColumnType,
+    /// `*` leaves it out.
+    pub(crate) is_invisible: bool,
 }
 
 /// The columns that a table is known to have.
@@ -64,6 +66,11 @@ pub(crate) enum Resolved {
 }
 
 impl Columns {
+    /// What `*` shows, in order, as far as it is known.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = &Output> {
+        self.known.iter().filter(|column| !column.is_invisible)
+    }
+
     fn find(&self, name: &str) -> Option<&Output> {
         self.known.iter().find(|column| column.name.eq_ignore_ascii_case(name))
     }

@@ -31,7 +31,7 @@ impl VSchema {
         rules::add(&model, &mut vschema);
         resolve_sequences(&model, &mut vschema);
         vschema.index_global_tables();
-        vschema.model = model;
+        vschema.model = Arc::new(model);
         vschema
     }
 }

@@ -130,6 +130,9 @@ impl VSchema {
             let message = format!("Table '{keyspace}.{name}' doesn't exist");
             return Err(Error::new(ErrorKind::UnknownTable, message));
         }
+        if let Some(table) = schema.unlisted.get(name) {
+            return Ok(Arc::clone(table));
+        }
         Ok(Arc::new(Table::unsharded(schema.name.clone(), name)))
     }
 

@@ -19,7 +19,7 @@ use crate::executor::{Executor, ExecutorOptions};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::server::{Options, Parts, Registry, Server, UserStore, Workers, tls};
+use crate::server::{Options, Parts, Registry, Server, UserStore, Workers};
 use crate::store::Snapshots;
 use crate::store::file::{FilePaths, FileStore};
 
@@ -60,7 +60,7 @@ impl Router {
             executor_options(config)?,
         ));
         register_metrics(&metrics, &gateway, &executor, store.snapshots());
-        let options = server_options(config)?;
+        let options = Options::from_config(config).map_err(StartError)?;
         let parts = Parts {
             users: users.clone(),
             registry: registry.clone(),
@@ -175,25 +175,6 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
         default_tablet_type: config.default_tablet_type,
         tablet_type_names: config.tablet_type_names,
         fingerprint_seed: seed,
-    })
-}
-
-fn server_options(config: &Config) -> Result<Options, StartError> {
-    let mysql = &config.mysql;
-    let tls = match &mysql.tls {
-        Some(files) => tls::from_files(&files.cert, &files.key),
-        None => tls::self_signed(),
-    };
-    Ok(Options {
-        listen: mysql.listen.clone(),
-        socket: mysql.socket.clone(),
-        version: mysql.version.clone(),
-        tls: Some(tls.map_err(StartError)?),
-        tls_required: mysql.tls_required,
-        auth_plugin: mysql.auth_plugin,
-        connections_max: mysql.connections_max,
-        grace_period: config.grace_period,
-        ..Options::default()
     })
 }
 

@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = keys! {
         "Server version told to clients. Drivers decide by its leading number what they may send.",
         |draft, given| draft.config.mysql.version = version(given)?;
     "mysql.tls_cert" = r#""""#,
-        "PEM file with the certificate chain shown to clients. Empty: no TLS.",
+        "PEM file with the certificate chain shown to clients. Empty: a certificate is made at start.",
         |draft, given| draft.tls_cert = given.optional_path()?;
     "mysql.tls_key" = r#""""#,
         "PEM file with the private key of `mysql.tls_cert`.",

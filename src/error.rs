@@ -166,6 +166,10 @@ error_kinds! {
     NullColumn = 1048 b"23000" None, Client;
     /// A row where one value is expected.
     OperandColumns = 1241 b"21000" None, Client;
+    /// Number of columns and of places for them differ.
+    SelectColumnCount = 1222 b"21000" None, Client;
+    /// Several rows where variables take one.
+    TooManyRows = 1172 b"42000" None, Client;
     /// Several rows where one is expected.
     SubqueryRows = 1242 b"21000" None, Client;
     /// Not possible while a transaction is in progress.

@@ -58,6 +58,21 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
     executor: &mut E,
     sink: &mut S,
 ) -> Result<u64> {
+    execute_counting(tree, run, executor, sink, false).await
+}
+
+/// As [`execute`]; with `counts_all` it returns the number of rows that there were without a LIMIT
+/// (`SQL_CALC_FOUND_ROWS`).
+///
+/// # Errors
+/// As for [`execute`].
+pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
+    tree: &Primitive,
+    run: &Run<'_>,
+    executor: &mut E,
+    sink: &mut S,
+    counts_all: bool,
+) -> Result<u64> {
     let nodes = nodes(tree)?;
     let queries = run.queries(&nodes.leaf.query)?;
     let mut streams = executor.stream(run.keyspace, queries).await?;
@@ -78,7 +93,11 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
     let keys = key_parts(nodes.merge, &columns, helpers)?;
     let mut stages =
         nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
-    keep_only_what_is_limited(&mut stages);
+    if counts_all {
+        count_what_is_limited(&mut stages);
+    } else {
+        keep_only_what_is_limited(&mut stages);
+    }
     let mut source = Source::new(streams, keys);
     sink.columns(&columns[..visible]).await?;
     let mut row_count = 0;
@@ -101,7 +120,7 @@ pub async fn execute<E: ShardExecutor, S: ResultSink>(
         row_count += flush(&mut output, sink).await?;
     }
     sink.finish(source.end()).await?;
-    Ok(row_count)
+    Ok(found_rows(&stages).unwrap_or(row_count))
 }
 
 /// A helper column that must be a number for its key to be ordered.
@@ -262,7 +281,7 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
         Primitive::Limit(plan) => {
             let skip = plan.offset.as_ref().map_or(Ok(0), |offset| count_of(offset, run.args))?;
             let left = plan.count.as_ref().map_or(Ok(u64::MAX), |count| count_of(count, run.args))?;
-            Ok(Stage::Limit { skip, left })
+            Ok(Stage::Limit { skip, left, seen: None })
         }
         Primitive::Sort(plan) => {
             Ok(Stage::Sort(Sort::new(key_parts(&plan.keys, columns, helpers)?, count, None)))
@@ -310,7 +329,7 @@ fn numeric_class(column: &ColumnDefinition) -> Result<ColumnClass> {
 fn keep_only_what_is_limited(stages: &mut [Stage]) {
     for index in 1..stages.len() {
         let keep = match &stages[index] {
-            Stage::Limit { skip, left } => usize::try_from(skip.saturating_add(*left)).ok(),
+            Stage::Limit { skip, left, .. } => usize::try_from(skip.saturating_add(*left)).ok(),
             _ => None,
         };
         if let (Stage::Sort(sort), Some(keep)) = (&mut stages[index - 1], keep) {
@@ -320,5 +339,22 @@ fn keep_only_what_is_limited(stages: &mut [Stage]) {
 }
 
 fn wants_nothing(stages: &[Stage]) -> bool {
-    stages.iter().any(|stage| matches!(stage, Stage::Limit { left: 0, .. }))
+    stages.iter().any(|stage| matches!(stage, Stage::Limit { left: 0, seen: None, .. }))
+}
+
+/// Rows beyond the limit are wanted all the same.
+fn count_what_is_limited(stages: &mut [Stage]) {
+    for stage in stages {
+        if let Stage::Limit { seen, .. } = stage {
+            *seen = Some(0);
+        }
+    }
+}
+
+/// What a counting limit has seen.
+fn found_rows(stages: &[Stage]) -> Option<u64> {
+    stages.iter().rev().find_map(|stage| match stage {
+        Stage::Limit { seen, .. } => *seen,
+        _ => None,
+    })
 }

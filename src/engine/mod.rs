@@ -17,7 +17,7 @@ mod stage;
 mod write;
 
 pub use arguments::{Arguments, value_of};
-pub use execute::{Run, execute};
+pub use execute::{Run, execute, execute_counting};
 pub use insert::{InsertSource, insert};
 pub use render::{SessionValues, render};
 pub use routing::{ShardPart, Shards, resolve};

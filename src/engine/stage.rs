@@ -50,6 +50,8 @@ pub(super) enum Stage {
     Limit {
         skip: u64,
         left: u64,
+        /// Rows that came, where all of them are to be counted.
+        seen: Option<u64>,
     },
     Sort(Sort),
     /// Keeps the first so many columns.
@@ -81,16 +83,19 @@ pub(super) fn push(stages: &mut [Stage], row: &[u8], out: &mut Output) -> Result
                 Ok(Flow::Continue)
             }
         }
-        Stage::Limit { skip, left } => {
+        Stage::Limit { skip, left, seen } => {
+            if let Some(seen) = seen {
+                *seen += 1;
+            }
             if *skip > 0 {
                 *skip -= 1;
                 return Ok(Flow::Continue);
             }
             if *left == 0 {
-                return Ok(Flow::Stop);
+                return Ok(if seen.is_some() { Flow::Continue } else { Flow::Stop });
             }
             *left -= 1;
-            let is_last = *left == 0;
+            let is_last = *left == 0 && seen.is_none();
             let flow = push(rest, row, out)?;
             Ok(if is_last { Flow::Stop } else { flow })
         }

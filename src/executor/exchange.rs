@@ -82,7 +82,7 @@ impl Executor {
     /// The connection for a statement at `target`: the one that the session holds, or one from the pool, which the
     /// session holds from now on if a transaction is open. What must be said to it first is queued.
     pub(super) async fn lease(&self, session: &mut Session, target: &Target, needs: &Needs) -> Result<Lease> {
-        let settings = Arc::clone(session.settings.backend());
+        let settings = Arc::clone(session.statement_settings());
         let system_database = session.target.system_database.clone();
         let transaction = &mut session.transaction;
         let in_transaction = transaction.is_active();
@@ -169,6 +169,10 @@ pub(super) fn savepoint_statement(verb: &str, name: &str) -> String {
 /// Sends what is queued and the statement in one write, and forwards the statement's reply.
 async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) -> Result<ReplySummary> {
     let patch = job.patch();
+    if super::variables::are_named(job) {
+        // Rare, and as good as one more setting.
+        super::variables::queue(job, lease);
+    }
     let connection = lease.connection(&mut job.session.transaction);
     let binary = match payload {
         Payload::Query(text) => {

@@ -52,7 +52,7 @@ impl Job<'_> {
 
     /// What connections for this statement must be like.
     pub(super) fn needs(&self) -> Needs {
-        Needs { flavor: self.flavor(), settings: self.session.settings.backend().hash() }
+        Needs { flavor: self.flavor(), settings: self.session.statement_settings().hash() }
     }
 
     /// The flavor that lets replies pass to this client without translation.

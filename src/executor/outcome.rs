@@ -33,7 +33,8 @@ impl Executor {
         let assigns_insert_id = summary.has_result_set
             && job.lexed.flags.contains(LexFlags::HAS_ASSIGNMENT)
             && mentions_insert_id(job.text);
-        if summary.warnings == 0 && !calculates_found_rows && !assigns_insert_id {
+        let names_variables = super::variables::are_named(job);
+        if summary.warnings == 0 && !calculates_found_rows && !assigns_insert_id && !names_variables {
             return;
         }
         // The client has its reply by now or gets it at the end of the command: it does not wait for these.
@@ -41,14 +42,19 @@ impl Executor {
         if connection.owed_count() > 0 || connection.is_broken() {
             return;
         }
-        if calculates_found_rows && let Some(found_rows) = number(connection, "SELECT FOUND_ROWS()").await {
-            job.session.found_rows = found_rows;
-        }
-        if assigns_insert_id && let Some(id) = number(connection, "SELECT LAST_INSERT_ID()").await {
-            job.session.last_insert_id = id;
-        }
         if summary.warnings > 0 {
             collect_warnings(connection, &mut job.session.diagnostics).await;
+        }
+        if calculates_found_rows
+            && let Some(found_rows) = number(connection, "SELECT FOUND_ROWS() LIMIT 1").await
+        {
+            job.session.found_rows = found_rows;
+        }
+        if assigns_insert_id && let Some(id) = number(connection, "SELECT LAST_INSERT_ID() LIMIT 1").await {
+            job.session.last_insert_id = id;
+        }
+        if names_variables && let Err(error) = super::variables::take_back(job, lease).await {
+            tracing::warn!(%error, "what a statement assigned to user variables is lost");
         }
     }
 }

@@ -29,6 +29,11 @@ impl Executor {
         {
             return Box::pin(self.send_table(job, table)).await;
         }
+        if job.lexed.flags.contains(LexFlags::HAS_INTO)
+            && let Some(into) = super::into::of(job)
+        {
+            return Box::pin(self.select_into(job, &into)).await;
+        }
         check_writable(job)?;
         job.session.transaction.pin_next = pin_of(job.lexed);
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {
@@ -117,10 +122,9 @@ impl Executor {
         parts: &[ShardPart<'_>],
         tree: &Primitive,
     ) -> Result<()> {
-        if parts.len() > 1 && job.session.settings.backend().variable("sql_select_limit").is_some() {
-            // Each shard would cut its own rows, before they are combined.
-            return Err(Error::unsupported("sql_select_limit over several shards"));
-        }
+        let limited = super::select_limit::apply(job, parts.len(), tree);
+        let tree = limited.as_ref().unwrap_or(tree);
+        let counts_all = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);
         let (status, needs, is_binary) = (job.status(), job.needs(), job.execution.is_some());
         let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
         let text = arguments.inline()?;
@@ -129,7 +133,7 @@ impl Executor {
             let mut access =
                 ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
             let mut sink = ClientRows { client: &mut *job.client, status, is_binary, columns: Vec::new() };
-            engine::execute(tree, &run, &mut access, &mut sink).await
+            engine::execute_counting(tree, &run, &mut access, &mut sink, counts_all).await
         };
         self.recover(job.session).await;
         let row_count = outcome?;
@@ -216,8 +220,10 @@ impl Executor {
     /// The plan of the job's statement, from the cache if it is there.
     fn plan(&self, job: &Job<'_>) -> Result<Arc<Plan>> {
         let options = job.session.settings.lex_options();
+        // Names of variables are not in the fingerprint, but in the text of a plan that assigns to them.
+        let uncacheable = LexFlags::NOT_CACHEABLE | LexFlags::HAS_ASSIGNMENT;
         let is_cacheable =
-            !job.lexed.flags.contains(LexFlags::NOT_CACHEABLE) && job.text.len() <= PLAN_CACHE_TEXT_BYTES_MAX;
+            !job.lexed.flags.intersects(uncacheable) && job.text.len() <= PLAN_CACHE_TEXT_BYTES_MAX;
         if !is_cacheable {
             return self.build_plan(job, &options, job.text, job.lexed).map(Arc::new);
         }
@@ -262,6 +268,17 @@ impl Executor {
         self.build_plan(job, &options, text, &lexed)
     }
 
+    /// Where another text in the job's place is prepared.
+    pub(super) fn place_of_text(&self, job: &Job<'_>, text: &[u8]) -> Result<Preparation> {
+        let plan = self.plan_of_text(job, text)?;
+        let keyspace = match &plan.root {
+            Primitive::Route(Route { keyspace: Some(keyspace), .. }) => keyspace.to_string(),
+            _ => place::any_keyspace(job.session, &job.snapshot)?,
+        };
+        let target = place::any_shard(&job.snapshot, &keyspace, job.session)?;
+        Ok(Preparation::AtServer(target, text.to_vec()))
+    }
+
     /// What to tell about a statement that the router cannot plan: the server's own words, if a server refuses it too.
     pub(super) async fn server_error(&self, job: &mut Job<'_>, ours: Error) -> Error {
         let Ok(keyspace) = place::any_keyspace(job.session, &job.snapshot) else { return ours };
@@ -282,6 +299,9 @@ impl Executor {
     pub(super) fn place_to_prepare(&self, job: &Job<'_>) -> Result<Preparation> {
         if let Some(table) = self.session_query(job) {
             return Ok(Preparation::Router(table.definitions()));
+        }
+        if let Some(into) = super::into::of(job) {
+            return self.place_to_prepare_into(job, &into);
         }
         check_writable(job)?;
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {

@@ -75,6 +75,7 @@ impl Executor {
         }
         let outcome = self.dispatch_unless_interrupted(job).await;
         job.session.transaction.pin_next = None;
+        job.session.settings_override = None;
         if let Err(error) = &outcome {
             self.after_error(job.session, error).await;
         }
@@ -122,8 +123,10 @@ impl Executor {
             StatementKind::Show => self.show(job).await,
             StatementKind::Use => self.use_target(job),
             StatementKind::Kill => self.kill(job),
-            StatementKind::Ddl(_)
+            StatementKind::Call
+            | StatementKind::Ddl(_)
             | StatementKind::Describe
+            | StatementKind::Do
             | StatementKind::Explain
             | StatementKind::Flush
             | StatementKind::TableMaintenance => self.planned(job).await,

@@ -215,11 +215,12 @@ impl Setter<'_> {
             return Ok(Vec::new());
         }
         let variables: Vec<String> = read_back.iter().map(|name| format!("@@session.{name}")).collect();
-        self.select_row(job, format!("SELECT {}", variables.join(", ")).as_bytes()).await
+        // Without a limit of its own it would have the session's, which may be 0.
+        self.select_row(job, format!("SELECT {} LIMIT 1", variables.join(", ")).as_bytes()).await
     }
 
     async fn evaluate(&mut self, job: &Job<'_>, expression: &[u8]) -> Result<Value> {
-        let sql = [b"SELECT ", expression].concat();
+        let sql = [b"SELECT ", expression, b"\nLIMIT 1"].concat();
         let mut values = self.select_row(job, &sql).await?;
         match values.len() {
             1 => Ok(values.remove(0)),
@@ -285,7 +286,7 @@ async fn settle_set(connection: &mut PooledConnection) -> Result<u16> {
 }
 
 /// The value of a text row's field, by its column's type.
-fn typed(text: &[u8], column: &ColumnDefinition) -> Value {
+pub(super) fn typed(text: &[u8], column: &ColumnDefinition) -> Value {
     let parsed = std::str::from_utf8(text).ok();
     let integer = || match parsed.and_then(|text| text.parse().ok()) {
         Some(number) => Some(Value::Int(number)),
@@ -298,8 +299,12 @@ fn typed(text: &[u8], column: &ColumnDefinition) -> Value {
         | ColumnType::LONG
         | ColumnType::LONGLONG
         | ColumnType::YEAR => integer(),
-        ColumnType::FLOAT | ColumnType::DOUBLE => {
-            parsed.and_then(|text| text.parse().ok()).map(Value::Double)
+        ColumnType::FLOAT => {
+            parsed.and_then(|text| text.parse::<f32>().ok()).map(|number| Value::Double(number.into()))
+        }
+        ColumnType::DOUBLE => parsed.and_then(|text| text.parse().ok()).map(Value::Double),
+        ColumnType::BIT if text.len() <= size_of::<u64>() => {
+            Some(Value::UInt(text.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))))
         }
         ColumnType::DECIMAL | ColumnType::NEWDECIMAL => Some(Value::Decimal(text.into())),
         _ if column.collation == ColumnDefinition::COLLATION_BINARY => Some(Value::bytes(text)),

@@ -145,6 +145,13 @@ impl<'a> Source<'a> {
         self.lexed.args.get(index as usize).map(|arg| arg.span.range())
     }
 
+    /// The argument that covers exactly these bytes.
+    pub fn arg_at(&self, range: &Range<usize>) -> Option<u32> {
+        let args = &self.lexed.args;
+        let index = args.partition_point(|arg| (arg.span.start as usize) < range.start);
+        args.get(index).filter(|arg| arg.span.range() == *range).and_then(|_| u32::try_from(index).ok())
+    }
+
     /// A part of the text as pieces, with `edits` applied.
     pub fn pieces(&self, range: Range<usize>, edits: &Edits) -> Template {
         let mut template = Template::default();

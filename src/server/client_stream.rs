@@ -34,6 +34,36 @@ pub struct ClientStream {
     salt: Salt,
     entry: Arc<ClientEntry>,
     counters: Arc<WorkerCounters>,
+    /// What is written is kept instead of sent.
+    capture: Option<Box<Capture>>,
+}
+
+/// A reply that is kept, and what is put back when that ends.
+struct Capture {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    has_overflowed: bool,
+    out: Option<OutBuffer>,
+    sequence: u8,
+}
+
+impl Capture {
+    /// Beyond the limit nothing more is kept, but whoever writes goes on: a server's reply must be read to its end.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.has_overflowed |= self.bytes.len() + bytes.len() > self.bytes_max;
+        if !self.has_overflowed {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// What was written while it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// The packets.
+    pub bytes: Vec<u8>,
+    /// There was more than the limit: the bytes are cut off.
+    pub has_overflowed: bool,
 }
 
 /// How a result ends.
@@ -83,6 +113,13 @@ impl ClientStream {
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(interrupt) = self.entry.interrupt() {
             return Err(io::Error::new(io::ErrorKind::Interrupted, format!("{interrupt:?}")));
+        }
+        if let Some(capture) = &mut self.capture {
+            if let Some(out) = self.out.take() {
+                capture.keep(&out);
+            }
+            capture.keep(bytes);
+            return Ok(());
         }
         let Some(mut out) = self.out.take() else { return self.send(bytes).await };
         if out.len() + bytes.len() > limits::TRANSPORT_BUFFER_BYTES {
@@ -191,6 +228,34 @@ impl ClientStream {
         self.send(&out).await
     }
 
+    // --- replies that the client is not to see
+
+    /// From now on what is written is kept, up to `bytes_max`, as if it were the reply to a command of its own.
+    pub fn begin_capture(&mut self, bytes_max: usize) {
+        let capture = Capture {
+            bytes: Vec::new(),
+            bytes_max,
+            has_overflowed: false,
+            out: self.out.take(),
+            sequence: self.sequence(),
+        };
+        self.capture = Some(Box::new(capture));
+        self.set_sequence(1);
+    }
+
+    /// Ends [`Self::begin_capture`] and gives what was written since; does no harm without it.
+    pub fn end_capture(&mut self) -> Captured {
+        let Some(mut capture) = self.capture.take() else {
+            return Captured { bytes: Vec::new(), has_overflowed: false };
+        };
+        if let Some(out) = self.out.take() {
+            capture.keep(&out);
+        }
+        self.out = capture.out.take();
+        self.set_sequence(capture.sequence);
+        Captured { bytes: capture.bytes, has_overflowed: capture.has_overflowed }
+    }
+
     // --- noticing that nobody wants the reply
 
     /// For noticing, while a statement runs, that it was killed or that the client has left. Independent of the
@@ -210,6 +275,7 @@ impl ClientStream {
             salt: Salt::default(),
             entry,
             counters,
+            capture: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::backend::SessionSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::USER_VARIABLES_PER_SESSION_MAX;
 use crate::sql::SqlMode;
@@ -44,6 +45,8 @@ pub struct Session {
     pub identity: Identity,
     pub target: SessionTarget,
     pub settings: Settings,
+    /// What connections have instead of the settings while one statement runs.
+    pub settings_override: Option<Arc<SessionSettings>>,
     pub transaction: Transaction,
     /// Where connections of the transaction come back that a statement has borrowed.
     pub returns: Returns,
@@ -66,6 +69,7 @@ impl Session {
             identity,
             target: SessionTarget::default(),
             settings,
+            settings_override: None,
             transaction: Transaction::default(),
             returns: Returns::default(),
             prepared: PreparedStatements::default(),
@@ -87,6 +91,11 @@ impl Session {
         let mode = self.settings.lex_options().mode;
         status.set(StatusFlags::NO_BACKSLASH_ESCAPES, mode.contains(SqlMode::NO_BACKSLASH_ESCAPES));
         status
+    }
+
+    /// What connections must have set for the running statement.
+    pub fn statement_settings(&self) -> &Arc<SessionSettings> {
+        self.settings_override.as_ref().unwrap_or_else(|| self.settings.backend())
     }
 
     /// Forgets everything but identity and target, as COM_RESET_CONNECTION demands. The transaction must have

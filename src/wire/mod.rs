@@ -25,6 +25,6 @@ pub use capability::Capabilities;
 pub use column_type::{ColumnFlags, ColumnType};
 pub use command::Command;
 pub use reader::{Malformed, Reader};
-pub use reply::{ReplyKind, ReplyScanner, ReplySummary, Scan, StatusPatch};
+pub use reply::{CapturedResult, ReplyKind, ReplyScanner, ReplySummary, Scan, StatusPatch, read_captured};
 pub use response::{ColumnDefinition, EofPacket, ErrPacket, OkPacket};
 pub use status::StatusFlags;

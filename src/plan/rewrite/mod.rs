@@ -24,10 +24,10 @@ pub(crate) fn combine(
     analysis: &Analysis,
     block: &Block,
 ) -> Result<Primitive> {
-    refuse(query, select, block)?;
+    refuse(query, block)?;
     let mut horizon = Horizon::new(source, query, select, analysis, block)?;
     if horizon.layout.has_into {
-        return Err(Error::unsupported("SELECT … INTO over several shards"));
+        return Err(Error::unsupported("SELECT … INTO OUTFILE or DUMPFILE over several shards"));
     }
     split_aggregate::apply(&mut horizon)?;
     distinct_rows::apply(&mut horizon)?;
@@ -36,12 +36,7 @@ pub(crate) fn combine(
     Ok(horizon.finish())
 }
 
-fn refuse(query: &Query, select: &Select, block: &Block) -> Result<()> {
-    let calculates_found_rows =
-        select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows);
-    if calculates_found_rows && query.limit_clause.is_some() {
-        return Err(Error::unsupported("SQL_CALC_FOUND_ROWS over several shards"));
-    }
+fn refuse(query: &Query, block: &Block) -> Result<()> {
     if query.fetch.is_some() {
         return Err(Error::unsupported("FETCH over several shards"));
     }

@@ -15,7 +15,10 @@ pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
     horizon.edits.forget(&text.range);
     let has_distinct_groups =
         horizon.aggregate.as_ref().is_some_and(|parts| parts.is_scalar || !parts.distinct.is_empty());
-    let is_whole = horizon.sort.is_some()
+    // Whoever counts all rows needs them all.
+    let is_counted = horizon.select.select_modifiers.as_ref().is_some_and(|m| m.sql_calc_found_rows);
+    let is_whole = is_counted
+        || horizon.sort.is_some()
         || horizon.distinct.is_some() && horizon.aggregate.is_some()
         || horizon.predicate.is_some()
         || has_distinct_groups;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Piece, SessionValue};
 use crate::plan::source::{Edits, Source};
-use crate::sql::TokenKind;
+use crate::sql::{LexFlags, StatementKind, Token, TokenKind};
 
 /// System variables whose value only the router knows (Vitess has the same and more).
 pub const ROUTER_VARIABLES: [&str; 20] = [
@@ -32,12 +32,37 @@ pub const ROUTER_VARIABLES: [&str; 20] = [
     "workload",
 ];
 
+/// Does the statement assign to user variables? Then a server has to have them all: their values change from row to
+/// row.
+pub(crate) fn assigns(source: &Source<'_>) -> bool {
+    let tokens = source.tokens();
+    let is_assigned =
+        |pair: &[Token]| pair[0].kind == TokenKind::UserVariable && pair[1].kind == TokenKind::Assign;
+    source.lexed().flags.contains(LexFlags::HAS_ASSIGNMENT) && tokens.windows(2).any(is_assigned)
+}
+
+/// Why a statement with assignments needs one server.
+pub(crate) const ASSIGNS: &str = "assignment to a user variable inside a statement over several shards";
+
 /// Replaces each of them in the text. Where `keep_database` holds, `DATABASE()` is the server's own.
 pub(crate) fn replace(
     source: &Source<'_>,
     keep_database: &dyn Fn(&Range<usize>) -> bool,
     edits: &mut Edits,
 ) -> Result<()> {
+    if matches!(source.lexed().kind, StatementKind::Insert | StatementKind::Replace) && assigns(source) {
+        return Err(Error::unsupported(ASSIGNS));
+    }
+    replace_anywhere(source, keep_database, edits)
+}
+
+/// As [`replace`], for a statement that goes to one server as it is.
+pub(crate) fn replace_anywhere(
+    source: &Source<'_>,
+    keep_database: &dyn Fn(&Range<usize>) -> bool,
+    edits: &mut Edits,
+) -> Result<()> {
+    let keeps_variables = source.lexed().kind == StatementKind::Call || assigns(source);
     for (index, token) in source.tokens().iter().enumerate() {
         let text = source.token_text(index);
         let range = token.span.range();
@@ -58,15 +83,19 @@ pub(crate) fn replace(
                 }
             }
             TokenKind::UserVariable => {
-                let next = source.tokens().get(index + 1).map(|token| token.kind);
-                if next == Some(TokenKind::Assign) {
-                    return Err(Error::unsupported("assignment to a user variable inside a statement"));
-                }
                 if is_into_target(source, index) {
                     return Err(Error::unsupported("SELECT … INTO a user variable"));
                 }
-                let name = text.trim_start_matches('@').trim_matches(['`', '\'', '"']).to_ascii_lowercase();
-                edits.replace(range, vec![Piece::Session(SessionValue::UserVariable(name.into()))]);
+                let piece = match source.arg_at(&range) {
+                    _ if keeps_variables => Piece::text(&text),
+                    // Its name is not part of the fingerprint: another statement of this plan may have another.
+                    Some(arg) => Piece::Arg(arg),
+                    None => {
+                        let name = text.trim_start_matches('@').trim_matches(['`', '\'', '"']);
+                        Piece::Session(SessionValue::UserVariable(name.to_lowercase().into()))
+                    }
+                };
+                edits.replace(range, vec![piece]);
             }
             _ => {}
         }

@@ -11,6 +11,9 @@ use crate::sql::ast::{Delete, FromTable};
 pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, delete: &Delete) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
+    if session::assigns(source) {
+        analyzer.analysis.block(session::ASSIGNS);
+    }
     let ctes = Ctes::default();
     let mut scope = Scope::new(None);
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;

@@ -89,7 +89,7 @@ fn whole_text(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Option<Plan>
         return None;
     }
     let mut edits = Edits::default();
-    semantics::session::replace(&source, &|_| false, &mut edits).ok()?;
+    semantics::session::replace_anywhere(&source, &|_| false, &mut edits).ok()?;
     let query = source.query(&edits);
     Some(route_plan(lexed.kind, Some(keyspace.clone()), Routing::Unsharded, query, Several::Never))
 }

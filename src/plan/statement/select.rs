@@ -23,6 +23,9 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     // A server's own DATABASE() is what its system tables are compared with.
     let system = mentions_system_schema(ctx, source);
     session::replace(source, &|_| system, &mut analyzer.analysis.edits)?;
+    if session::assigns(source) {
+        analyzer.analysis.block(session::ASSIGNS);
+    }
     let block = analyzer.query(query, None, &Ctes::default())?;
     let analysis = analyzer.analysis;
     let mut place = place::of(&analysis)?;

@@ -14,6 +14,9 @@ use crate::sql::ast::{Assignment, AssignmentTarget, Update};
 pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, update: &Update) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
+    if session::assigns(source) {
+        analyzer.analysis.block(session::ASSIGNS);
+    }
     let ctes = Ctes::default();
     let mut scope = Scope::new(None);
     if update.from.is_some() {

@@ -6,8 +6,10 @@ mod kill;
 mod set;
 mod show;
 mod transaction;
+mod variables;
 
 pub use kill::{Kill, parse_kill};
 pub use set::{Assignment, Scope, TransactionCharacteristics, parse_set};
 pub use show::{Filter, Show, ShowKind, parse_show};
 pub use transaction::{Start, parse_savepoint_name, parse_start, parse_use};
+pub use variables::{IntoVariables, parse_into, user_variables};

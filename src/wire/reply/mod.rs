@@ -12,10 +12,12 @@
 //! ```
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html>
 
+mod captured;
 mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use captured::{CapturedResult, read_captured};
 pub use summary::ReplySummary;
 
 use super::frame::{HEADER_BYTES, Header};

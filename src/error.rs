@@ -34,6 +34,15 @@ pub enum Retry {
 /// ER_LOCK_DEADLOCK: the server has rolled the transaction back.
 pub const ERRNO_DEADLOCK: u16 = 1213;
 
+/// ER_LOCK_WAIT_TIMEOUT: the server has rolled the statement back, or with `innodb_rollback_on_timeout` the transaction.
+pub const ERRNO_LOCK_WAIT_TIMEOUT: u16 = 1205;
+
+/// ER_XA_RBROLLBACK, ER_XA_RBTIMEOUT, ER_XA_RBDEADLOCK: the server has rolled a branch back.
+pub const ERRNOS_BRANCH_ROLLED_BACK: [u16; 3] = [1402, 1613, 1614];
+
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
+pub const ERRNO_READ_ONLY_TRANSACTION: u16 = 1792;
+
 /// ER_SP_UNDECLARED_VAR: a name where only a local variable could stand.
 pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Origin, Result, Retry};
 use crate::gateway::Target;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::session::transaction::{ShardSession, Transaction};
+use crate::session::transaction::{Characteristics, ShardSession, Transaction};
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Command, ReplyKind, ReplySummary};
 
@@ -94,6 +94,10 @@ impl Executor {
                 if !in_transaction && pin.is_none() {
                     let mut lease = Lease::Transient(connection);
                     prepare_connection(&mut lease, transaction, &settings);
+                    if transaction.is_one_shot {
+                        let characteristics = transaction.characteristics.clone();
+                        characterize(lease.connection(transaction), &characteristics);
+                    }
                     enter_database(&mut lease, transaction, system_database.as_deref());
                     return Ok(lease);
                 }
@@ -102,12 +106,14 @@ impl Executor {
                     connection,
                     in_transaction: false,
                     has_written: false,
+                    branch: None,
                     pins: Vec::new(),
                 });
                 transaction.shards.len() - 1
             }
         };
         let shard = &mut transaction.shards[index];
+        session.returns.note_used(&shard.connection);
         if let Some(pin) = pin.filter(|pin| !shard.pins.contains(pin)) {
             shard.pins.push(pin);
             shard.connection.mark(pin.state());
@@ -161,6 +167,14 @@ fn prepare_connection(lease: &mut Lease, transaction: &mut Transaction, settings
     }
 }
 
+/// What `SET TRANSACTION` asked for the next transaction, for a statement that is one by itself.
+pub(super) fn characterize(connection: &mut PooledConnection, characteristics: &Characteristics) {
+    let Some(set) = characteristics.set_statement() else { return };
+    connection.queue(&Command::Query(set.as_bytes()));
+    // Nobody else may get it, if the statement does not use it up.
+    connection.mark(SessionState::OTHER);
+}
+
 /// `SAVEPOINT x` and its relatives.
 pub(super) fn savepoint_statement(verb: &str, name: &str) -> String {
     format!("{verb} {}", crate::sql::ident::quoted(name))
@@ -180,10 +194,12 @@ async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) ->
             false
         }
         Payload::Execute(text, execution) => {
-            settle(connection).await?;
             let prepared = match connection.prepared(text) {
                 Some(prepared) => prepared,
-                None => connection.prepare(text).await?,
+                None => {
+                    settle(connection).await?;
+                    connection.prepare(text).await?
+                }
             };
             let mut packet = Vec::with_capacity(64);
             let mut malformed = None;

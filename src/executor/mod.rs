@@ -5,6 +5,7 @@
 //! (`exchange`, packets pass through) or at several (`scatter`, through the engine).
 
 mod arguments;
+mod commit;
 mod describe;
 mod exchange;
 mod interrupt;
@@ -122,6 +123,7 @@ impl Executor {
         let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed);
         let mut session = Session::new(identity, settings);
         session.target.tablet_type = self.options.default_tablet_type;
+        session.shield = client.entry.shield().clone();
         if let Some(database) = client.database.as_deref().filter(|database| !database.is_empty()) {
             session.target = SessionTarget::parse(database, &self.snapshot(), &session.target, false)?;
             client.entry.set_database(session.target.text.clone());
@@ -164,7 +166,7 @@ impl Handler for Executor {
             }
             other => return Err(crate::error::Error::bug(format!("{other:?} is the server's to answer"))),
         }
-        Ok(Flow::Continue)
+        Ok(if session.is_closing { Flow::Close } else { Flow::Continue })
     }
 
     async fn reset(&self, session: &mut Session, client: Option<&ClientInfo>) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::Executor;
 use super::exchange::Lease;
 use super::job::Job;
+use super::query::is_before_execution;
 use crate::backend::pool::PooledConnection;
 use crate::session::Session;
 use crate::session::diagnostics::{Diagnostic, Level};
@@ -26,6 +27,8 @@ impl Executor {
         if let Some(error) = &summary.error {
             job.client.count_forwarded_error();
             job.session.diagnostics.push_error(error);
+            job.session.transaction.is_one_shot &= !is_before_execution(error);
+            Box::pin(self.follow_rollback(job.session, error)).await;
             return;
         }
         let calculates_found_rows = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);

@@ -47,7 +47,8 @@ impl Executor {
     }
 }
 
-fn encode_row(out: &mut Vec<u8>, row: &[Option<Vec<u8>>], kinds: &[ColumnKind], binary: bool) {
+/// One row in the text or the binary protocol.
+pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Option<Vec<u8>>], kinds: &[ColumnKind], binary: bool) {
     if !binary {
         for cell in row {
             put_text_field(out, cell.as_deref());

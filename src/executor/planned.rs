@@ -58,8 +58,14 @@ impl Executor {
     /// With `autocommit = 0` a transaction begins with the first statement that touches tables.
     fn open_if_implicit(&self, job: &mut Job<'_>, touches_tables: bool) {
         let is_transactional = job.lexed.kind.is_dml() || job.lexed.kind.is_query();
-        if !job.session.settings.autocommit && touches_tables && is_transactional {
-            job.session.transaction.open();
+        if !(touches_tables && is_transactional) {
+            return;
+        }
+        let transaction = &mut job.session.transaction;
+        if !job.session.settings.autocommit {
+            transaction.open();
+        } else if !transaction.characteristics.is_default() && !transaction.is_active() {
+            transaction.is_one_shot = true;
         }
     }
 

@@ -123,6 +123,11 @@ impl Executor {
         }
         let mut connection = self.gateway().acquire(target, &needs).await?;
         connection.sync_settings(job.session.settings.backend());
+        let transaction = &job.session.transaction;
+        if transaction.is_active() && !transaction.characteristics.is_default() {
+            // A server that thinks of a read-only session refuses to prepare what the transaction may do.
+            super::exchange::characterize(&mut connection, &transaction.characteristics);
+        }
         super::exchange::settle(&mut connection).await?;
         Ok(Described::Server(connection.prepare(text).await?))
     }

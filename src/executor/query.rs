@@ -4,11 +4,11 @@ use super::Executor;
 use super::job::Job;
 use super::place;
 use super::scratch::Scratch;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ERRNO_READ_ONLY_TRANSACTION, Error, ErrorKind, Result};
 use crate::limits;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::session::transaction::Pin;
+use crate::session::transaction::{Characteristics, Pin};
 use crate::sql::{LexOptions, Lexed, StatementKind, lex};
 use crate::wire::{Capabilities, OkPacket};
 
@@ -74,8 +74,13 @@ impl Executor {
             job.session.diagnostics.clear();
         }
         let outcome = self.dispatch_unless_interrupted(job).await;
-        job.session.transaction.pin_next = None;
         job.session.settings_override = None;
+        let transaction = &mut job.session.transaction;
+        transaction.pin_next = None;
+        let was_run = outcome.as_ref().err().is_none_or(|error| !is_before_execution(error));
+        if std::mem::take(&mut transaction.is_one_shot) && was_run {
+            transaction.characteristics = Characteristics::default();
+        }
         if let Err(error) = &outcome {
             self.after_error(job.session, error).await;
         }
@@ -180,15 +185,17 @@ impl Executor {
     async fn after_error(&self, session: &mut Session, error: &Error) {
         session.diagnostics.push_error(error);
         session.row_count = -1;
-        if error.errno() == DEADLOCK && session.transaction.is_active() {
-            // The server has rolled its part back; the other shards must follow.
-            self.rollback(session).await;
-        }
+        self.follow_rollback(session, error).await;
     }
 }
 
-/// ER_LOCK_DEADLOCK.
-const DEADLOCK: u16 = crate::error::ERRNO_DEADLOCK;
+/// Errors of statements that have not begun to change or read anything: what `SET TRANSACTION` said is still for the
+/// next one.
+pub(super) fn is_before_execution(error: &Error) -> bool {
+    const KINDS: [ErrorKind; 4] =
+        [ErrorKind::Syntax, ErrorKind::UnknownColumn, ErrorKind::UnknownDatabase, ErrorKind::UnknownTable];
+    error.errno() == ERRNO_READ_ONLY_TRANSACTION || KINDS.iter().any(|kind| kind.errno() == error.errno())
+}
 
 /// `SHOW WARNINGS` and its kin read what the statement before left behind.
 fn is_diagnostic(job: &Job<'_>) -> bool {

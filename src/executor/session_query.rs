@@ -7,6 +7,7 @@ use super::table::{Cell, ColumnKind, Table};
 use crate::session::Session;
 use crate::sql::token::{Token, TokenKind, Tokenizer};
 use crate::sql::{LexFlags, StatementKind};
+use crate::value::Value;
 
 /// What `@@version_comment` says.
 pub(super) const VERSION_COMMENT: &str = concat!("Shardgate ", env!("CARGO_PKG_VERSION"));
@@ -75,8 +76,12 @@ impl Executor {
         let name = name.trim_start_matches('@');
         if let Some(value) = session.router_variables().value(name) {
             let is_id = matches!(name, "last_insert_id" | "identity");
-            let kind = if is_id { ColumnKind::Unsigned } else { ColumnKind::Integer };
-            return Some((kind, Some(value.into_bytes())));
+            let kind = match value {
+                Value::Text(_) => ColumnKind::Text,
+                _ if is_id => ColumnKind::Unsigned,
+                _ => ColumnKind::Integer,
+            };
+            return Some((kind, Some(value.as_ref().to_bytes().into_owned())));
         }
         let name = name.rsplit('.').next().unwrap_or(name);
         let text = match name {

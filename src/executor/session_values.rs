@@ -55,7 +55,7 @@ impl SessionValues {
             SessionValue::LastInsertId => Value::UInt(self.last_insert_id),
             SessionValue::RowCount => Value::Int(self.row_count),
             SessionValue::SystemVariable(name) => match self.router_variables.value(name) {
-                Some(number) => number.parse().map_or_else(|_| Value::text(number), Value::Int),
+                Some(value) => value,
                 None if &**name == "version" => Value::text(&*self.version),
                 None if &**name == "version_comment" => Value::text(VERSION_COMMENT),
                 None => Value::Null,

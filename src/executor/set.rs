@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::session::settings::Settings;
+use crate::session::transaction::{Completion, Mode};
 use crate::sql::splice::splice_all;
 use crate::sql::statement::{Assignment, Scope, TransactionCharacteristics, parse_set};
 use crate::sql::token::{Span, TokenKind, Tokenizer};
@@ -55,6 +56,7 @@ impl Executor {
             setter.assign(job, assignment).await?;
         }
         let settings = setter.settings;
+        keep_characteristics(job.session, &settings);
         if settings.autocommit && !job.session.settings.autocommit {
             self.commit(job.session).await?;
         }
@@ -65,6 +67,34 @@ impl Executor {
         job.send_ok_with(OkPacket { warnings, ..OkPacket::default() });
         Ok(())
     }
+}
+
+/// New values of the session are for transactions to come: shards that join the open one begin as it did.
+fn keep_characteristics(session: &mut Session, new: &Settings) {
+    if !session.transaction.is_active() {
+        return;
+    }
+    let old = &session.settings;
+    let characteristics = &mut session.transaction.characteristics;
+    if old.read_only != new.read_only {
+        characteristics.read_only.get_or_insert(old.read_only);
+    }
+    for name in ["tx_isolation", "transaction_isolation"] {
+        let value = old.backend().variable(name);
+        if value != new.backend().variable(name) {
+            let level = value.and_then(isolation_level).unwrap_or(DEFAULT_ISOLATION);
+            characteristics.isolation.get_or_insert(level);
+        }
+    }
+}
+
+/// InnoDB's, unless the server is told otherwise.
+const DEFAULT_ISOLATION: &str = "REPEATABLE-READ";
+
+fn isolation_level(literal: &str) -> Option<&'static str> {
+    const LEVELS: [&str; 4] = ["READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"];
+    let name = literal.trim_matches('\'');
+    LEVELS.into_iter().find(|level| level.eq_ignore_ascii_case(name))
 }
 
 /// Applies assignments to a copy of the session's settings.
@@ -106,6 +136,8 @@ impl Setter<'_> {
                     None => as_boolean(&self.evaluate(job, &expression).await?)?,
                 };
             }
+            "completion_type" => self.completion_type(job, &expression, is_default).await?,
+            "transaction_mode" => self.transaction_mode(job, &expression, is_default).await?,
             "last_insert_id" | "identity" => {
                 let value = self.evaluate(job, &expression).await?;
                 job.session.last_insert_id = value.as_ref().to_uint64().map_err(|error| {
@@ -130,6 +162,44 @@ impl Setter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The router's own: a server that had it would begin a transaction behind each COMMIT of the router.
+    async fn completion_type(&mut self, job: &Job<'_>, expression: &[u8], is_default: bool) -> Result<()> {
+        let value = match is_default {
+            true => Value::Int(0),
+            false => self.evaluate_word(job, expression).await?,
+        };
+        let text = value.as_ref().to_bytes();
+        self.settings.completion =
+            Completion::parse(&text).ok_or_else(|| wrong_value("completion_type", &text))?;
+        Ok(())
+    }
+
+    async fn transaction_mode(&mut self, job: &Job<'_>, expression: &[u8], is_default: bool) -> Result<()> {
+        if is_default {
+            self.settings.reset_transaction_mode();
+            return Ok(());
+        }
+        let value = self.evaluate_word(job, expression).await?;
+        let text = value.as_ref().to_bytes();
+        if text.eq_ignore_ascii_case(b"unspecified") {
+            self.settings.reset_transaction_mode();
+            return Ok(());
+        }
+        self.settings.transaction_mode =
+            Mode::parse(&text).ok_or_else(|| wrong_value("transaction_mode", &text))?;
+        Ok(())
+    }
+
+    /// The value of an expression, which may be a bare word, as for variables that have words as values.
+    async fn evaluate_word(&mut self, job: &Job<'_>, expression: &[u8]) -> Result<Value> {
+        let is_word = expression.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        // `release` is reserved: only its quoted form is a value.
+        if is_word && !expression.is_empty() && !expression.eq_ignore_ascii_case(b"release") {
+            return Ok(Value::text(expression));
+        }
+        self.evaluate(job, expression).await
     }
 
     async fn names(&mut self, job: &mut Job<'_>, names: Option<(String, Option<String>)>) -> Result<()> {
@@ -332,12 +402,14 @@ fn boolean(text: &[u8]) -> Option<bool> {
 fn as_boolean(value: &Value) -> Result<bool> {
     let text = value.as_ref().to_bytes();
     boolean(&text).ok_or_else(|| {
-        let text = String::from_utf8_lossy(&text).into_owned();
-        Error::new(
-            ErrorKind::WrongValueForVariable,
-            format!("Variable 'autocommit' can't be set to the value of '{text}'"),
-        )
+        wrong_value("autocommit", &text)
     })
+}
+
+fn wrong_value(name: &str, text: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(text);
+    let text = format!("Variable '{name}' can't be set to the value of '{text}'");
+    Error::new(ErrorKind::WrongValueForVariable, text)
 }
 
 /// An expression's source with the session's own values put in: user variables, and the variables that servers do not
@@ -360,7 +432,9 @@ fn substitute<'a>(session: &Session, text: &'a [u8], expression: Span) -> Result
             TokenKind::SystemVariable => {
                 let name = String::from_utf8_lossy(token.span.of(source)).to_ascii_lowercase();
                 if let Some(value) = session.router_variables().value(name.trim_start_matches('@')) {
-                    edits.push((token.span, value.into_bytes()));
+                    let mut literal = Vec::new();
+                    value.as_ref().render_literal(&mut literal, false);
+                    edits.push((token.span, literal));
                 }
             }
             TokenKind::Assign => return Err(Error::unsupported("Assignment expression")),

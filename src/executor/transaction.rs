@@ -1,52 +1,42 @@
-//! BEGIN, COMMIT, ROLLBACK and savepoints, over as many shards as the transaction has touched.
+//! BEGIN, COMMIT, ROLLBACK and savepoints as statements; how shards are committed is in [`super::commit`].
 //!
-//! Mode MULTI of Vitess: shards commit one by one; when a later one fails the client is told which did and which did
-//! not. A transaction of one shard is exactly that server's own.
+//! <https://dev.mysql.com/doc/refman/9.0/en/commit.html>
 
 use futures_util::future::join_all;
 
 use super::Executor;
 use super::exchange::{savepoint_statement, settle};
 use super::job::Job;
-use crate::error::{Error, ErrorKind, Result};
+use super::outcome::collect_warnings;
+use crate::error::{
+    ERRNO_DEADLOCK, ERRNO_LOCK_WAIT_TIMEOUT, ERRNOS_BRANCH_ROLLED_BACK, Error, ErrorKind, Result,
+};
+use crate::gateway::Target;
 use crate::session::Session;
-use crate::session::transaction::{Characteristics, ShardSession};
+use crate::session::transaction::{Characteristics, Completion, ShardSession};
 use crate::sql::StatementKind;
-use crate::sql::statement::{parse_savepoint_name, parse_start};
-use crate::wire::Command;
+use crate::sql::statement::{End, parse_end, parse_savepoint_name, parse_start};
+use crate::wire::{Command, OkPacket};
 
 impl Executor {
     /// Runs a statement of transaction control.
     pub(super) async fn transaction_control(&self, job: &mut Job<'_>) -> Result<()> {
         let options = job.session.settings.lex_options();
         match job.lexed.kind {
-            StatementKind::Begin | StatementKind::StartTransaction => {
-                let start = parse_start(job.text, &options)?;
-                // What SET TRANSACTION said is for this one, unless another transaction is still open.
-                let asked = match job.session.transaction.is_active() {
-                    true => Characteristics::default(),
-                    false => job.session.transaction.characteristics.clone(),
-                };
-                self.commit(job.session).await?;
-                let default = job.session.settings.read_only.then_some(true);
-                job.session.transaction.characteristics = Characteristics {
-                    isolation: asked.isolation,
-                    read_only: start.read_only.or(asked.read_only).or(default),
-                    consistent_snapshot: start.consistent_snapshot,
-                };
-                job.session.transaction.open();
-            }
+            StatementKind::Begin | StatementKind::StartTransaction => return self.start(job).await,
             StatementKind::Commit => {
-                let chain = Completion::parse(job.text)?;
-                let before = job.session.transaction.characteristics.clone();
+                let end = parse_end(job.text, &options)?;
+                let before = job.session.transaction.characteristics.chained();
                 self.commit(job.session).await?;
-                chain.apply(job.session, before);
+                complete(job.session, end, before);
+                job.send_warnings();
+                return Ok(());
             }
             StatementKind::Rollback => {
-                let chain = Completion::parse(job.text)?;
-                let before = job.session.transaction.characteristics.clone();
+                let end = parse_end(job.text, &options)?;
+                let before = job.session.transaction.characteristics.chained();
                 self.rollback(job.session).await;
-                chain.apply(job.session, before);
+                complete(job.session, end, before);
             }
             StatementKind::Savepoint => {
                 let name = parse_savepoint_name(job.text, &options)?;
@@ -66,40 +56,55 @@ impl Executor {
         Ok(())
     }
 
-    /// Commits the open transaction, if there is one.
-    pub(super) async fn commit(&self, session: &mut Session) -> Result<()> {
-        if let Err(error) = session.transaction.check() {
-            self.rollback(session).await;
+    /// `BEGIN` and `START TRANSACTION`. Whatever was open has been committed.
+    async fn start(&self, job: &mut Job<'_>) -> Result<()> {
+        let start = parse_start(job.text, &job.session.settings.lex_options())?;
+        // What SET TRANSACTION said is for this one.
+        let asked = job.session.transaction.characteristics.clone();
+        let default = job.session.settings.read_only.then_some(true);
+        job.session.transaction.characteristics = Characteristics {
+            isolation: asked.isolation,
+            read_only: start.read_only.or(asked.read_only).or(default),
+            consistent_snapshot: start.consistent_snapshot,
+        };
+        job.session.transaction.open();
+        if start.consistent_snapshot
+            && let Err(error) = self.begin_everywhere(job).await
+        {
+            self.rollback(job.session).await;
             return Err(error);
         }
-        let mut participants: Vec<&mut ShardSession> =
-            session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction).collect();
-        let mut outcome = Ok(());
-        if let Some((first, rest)) = participants.split_first_mut() {
-            outcome = run(first, "COMMIT").await;
-            if outcome.is_err() {
-                // Nothing is committed: the rest is rolled back, as on one server.
-                join_all(rest.iter_mut().map(|shard| run(shard, "ROLLBACK"))).await;
-            } else if !rest.is_empty() {
-                let outcomes = join_all(rest.iter_mut().map(|shard| run(shard, "COMMIT"))).await;
-                outcome = non_atomic(first, rest, &outcomes);
-            }
-        }
-        session.transaction.finish();
-        outcome
+        job.send_warnings();
+        Ok(())
     }
 
-    /// Rolls everything back. A connection on which that fails is closed, which has the same effect.
-    pub(super) async fn rollback(&self, session: &mut Session) {
-        let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
-        join_all(participants.map(|shard| async {
-            if run(shard, "ROLLBACK").await.is_err() {
-                shard.connection.condemn();
+    /// Takes the snapshot now, on every shard of the session's keyspace, and not when a statement comes there first.
+    async fn begin_everywhere(&self, job: &mut Job<'_>) -> Result<()> {
+        let snapshot = job.snapshot.clone();
+        let Some(keyspace) = job.session.keyspace().and_then(|name| snapshot.topology.keyspace(name)) else {
+            return Ok(());
+        };
+        let targets: Vec<Target> = match super::place::explicit(job.session, &snapshot)? {
+            Some(target) => vec![target],
+            None => {
+                let shards = keyspace.shards().iter();
+                shards
+                    .map(|shard| super::place::target(job.session, keyspace, shard.name().clone()))
+                    .collect()
             }
-        }))
-        .await;
-        session.transaction.shards.retain(|shard| !shard.connection.is_broken());
-        session.transaction.finish();
+        };
+        let needs = job.needs();
+        for target in &targets {
+            self.lease(job.session, target, &needs).await?;
+        }
+        let begun = job.session.transaction.shards.iter_mut().map(|shard| begin(shard));
+        let warned = join_all(begun).await.into_iter().collect::<Result<Vec<bool>>>()?;
+        // All say the same: the client hears it once.
+        if let Some(index) = warned.iter().position(|has_warnings| *has_warnings) {
+            let connection = &mut job.session.transaction.shards[index].connection;
+            collect_warnings(connection, &mut job.session.diagnostics).await;
+        }
+        Ok(())
     }
 
     async fn set_savepoint(&self, session: &mut Session, name: String) -> Result<()> {
@@ -107,7 +112,7 @@ impl Executor {
         if !transaction.is_active() && session.settings.autocommit {
             return Ok(());
         }
-        transaction.open();
+        // With `autocommit = 0` it waits for the first statement on a table, which opens the transaction.
         transaction.check()?;
         self.on_all_shards(session, &savepoint_statement("SAVEPOINT", &name)).await?;
         let savepoints = &mut session.transaction.savepoints;
@@ -129,10 +134,53 @@ impl Executor {
     }
 
     /// Runs a statement without rows on every shard of the transaction.
-    pub(super) async fn on_all_shards(&self, session: &mut Session, statement: &str) -> Result<()> {
+    async fn on_all_shards(&self, session: &mut Session, statement: &str) -> Result<()> {
         let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
-        join_all(participants.map(|shard| run(shard, statement))).await.into_iter().collect()
+        let outcome = join_all(participants.map(|shard| run(shard, statement))).await.into_iter().collect();
+        self.drop_lost_shards(session);
+        outcome
     }
+
+    /// After a server's error: where the server has rolled the whole transaction back, the other shards follow.
+    pub(super) async fn follow_rollback(&self, session: &mut Session, error: &Error) {
+        if error.kind().is_some() || !session.transaction.is_active() {
+            return;
+        }
+        let is_rolled_back = match error.errno() {
+            ERRNO_DEADLOCK => true,
+            ERRNO_LOCK_WAIT_TIMEOUT => rolls_back_on_timeout(session).await,
+            errno => ERRNOS_BRANCH_ROLLED_BACK.contains(&errno),
+        };
+        if is_rolled_back {
+            self.rollback(session).await;
+        }
+    }
+}
+
+/// A lock wait that takes too long costs the statement only, unless the server is told otherwise.
+async fn rolls_back_on_timeout(session: &mut Session) -> bool {
+    let Some(shard) = session.transaction.shards.iter_mut().find(|shard| shard.in_transaction) else {
+        return false;
+    };
+    let connection = &mut shard.connection;
+    if connection.owed_count() > 0 || connection.is_broken() {
+        return false;
+    }
+    let answer = connection.query_all("SELECT @@innodb_rollback_on_timeout AS v").await;
+    // Not knowing, the safe side is that of a server that has rolled back.
+    answer.map_or(true, |answer| answer.value(0, "v") == Some(b"1"))
+}
+
+/// Sends what is queued for a shard that joins; true if the server had something to say about it.
+async fn begin(shard: &mut ShardSession) -> Result<bool> {
+    let connection = &mut shard.connection;
+    let owed = connection.owed_count();
+    connection.flush().await?;
+    let mut has_warnings = false;
+    for _ in 0..owed {
+        has_warnings |= connection.receive_ok().await?.warnings > 0;
+    }
+    Ok(has_warnings)
 }
 
 /// One statement without rows at one shard; whatever is still queued goes first.
@@ -143,50 +191,21 @@ pub(super) async fn run(shard: &mut ShardSession, statement: &str) -> Result<()>
     shard.connection.receive_ok().await.map(drop)
 }
 
-/// What to tell the client when shards after the first have committed or not.
-fn non_atomic(first: &ShardSession, rest: &[&mut ShardSession], outcomes: &[Result<()>]) -> Result<()> {
-    let Some(cause) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) else { return Ok(()) };
-    let names = |committed: bool| {
-        let rest = rest.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok() == committed);
-        let rest = rest.map(|(shard, _)| shard.target.to_string());
-        let first = committed.then(|| first.target.to_string());
-        first.into_iter().chain(rest).collect::<Vec<_>>().join(", ")
-    };
-    Err(Error::new(
-        ErrorKind::NonAtomicCommit,
-        format!(
-            "multi-shard commit failed after committing to {}; not committed: {}; cause: {cause}",
-            names(true),
-            names(false)
-        ),
-    ))
-}
-
-/// `AND CHAIN`: the next transaction begins at once, with the same characteristics.
-struct Completion {
-    chain: bool,
-}
-
-impl Completion {
-    fn parse(text: &[u8]) -> Result<Self> {
-        let text = String::from_utf8_lossy(text).to_ascii_lowercase();
-        let words: Vec<&str> =
-            text.split(|c: char| c.is_whitespace() || c == ';').filter(|w| !w.is_empty()).collect();
-        let words: Vec<&str> = words.into_iter().filter(|word| *word != "work").collect();
-        match words.get(1..).unwrap_or_default() {
-            ["and", "chain"] | ["and", "chain", "no", "release"] => Ok(Self { chain: true }),
-            ["release"] | ["and", "no", "chain", "release"] => {
-                Err(Error::unsupported("COMMIT or ROLLBACK with RELEASE"))
-            }
-            // Anything else behind the word is a comment, or a mistake that no harm can come of.
-            _ => Ok(Self { chain: false }),
-        }
+/// What follows a COMMIT or ROLLBACK.
+fn complete(session: &mut Session, end: End, before: Characteristics) {
+    let by_default = session.settings.completion;
+    if end.chain.unwrap_or(by_default == Completion::Chain) {
+        session.transaction.characteristics = before;
+        session.transaction.open();
     }
+    session.is_closing = end.release.unwrap_or(by_default == Completion::Release);
+}
 
-    fn apply(self, session: &mut Session, before: Characteristics) {
-        if self.chain {
-            session.transaction.characteristics = before;
-            session.transaction.open();
-        }
+impl Job<'_> {
+    /// Replies with OK, and with the number of warnings that the session has.
+    fn send_warnings(&mut self) {
+        self.session.row_count = 0;
+        let warnings = u16::try_from(self.session.diagnostics.warning_count()).unwrap_or(u16::MAX);
+        self.send_ok_with(OkPacket { warnings, ..OkPacket::default() });
     }
 }

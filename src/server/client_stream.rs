@@ -401,6 +401,11 @@ pub struct InterruptWatch {
 }
 
 impl InterruptWatch {
+    /// The client whose statement is watched.
+    pub fn entry(&self) -> &ClientEntry {
+        &self.entry
+    }
+
     /// Returns when the statement should be given up: it was killed, or the client has left. May be cancelled.
     pub async fn interrupted(&self) -> Interrupt {
         let mut hangup = pin!(self.hangup.closed());

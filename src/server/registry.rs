@@ -48,6 +48,8 @@ pub struct ClientEntry {
     /// Milliseconds after the registry's epoch when the current command, or the idling, began.
     since_ms: AtomicU64,
     kill: AtomicU8,
+    /// Set while the session does something that must not be given up halfway.
+    shield: Arc<AtomicBool>,
     waker: AtomicWaker,
     details: Mutex<Details>,
     epoch: Instant,
@@ -121,6 +123,16 @@ impl ClientEntry {
     /// Notes what the running statement does, in a few words for the process list.
     pub fn set_state(&self, state: &'static str) {
         self.details().state = state;
+    }
+
+    /// Set it while something is done that must not be given up halfway: interrupts then wait for its end.
+    pub fn shield(&self) -> &Arc<AtomicBool> {
+        &self.shield
+    }
+
+    /// The KILL of the running statement is being followed: what the statement still says goes to the client.
+    pub fn accept_kill_query(&self) {
+        let _ = self.kill.compare_exchange(KILL_QUERY, KILL_NONE, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// Why the session should stop, if somebody said so: one load.
@@ -241,6 +253,7 @@ impl Registry {
             in_transaction: AtomicBool::new(false),
             since_ms: AtomicU64::new(millis_between(self.epoch, Instant::now())),
             kill: AtomicU8::new(KILL_NONE),
+            shield: Arc::default(),
             waker: AtomicWaker::new(),
             details: Mutex::default(),
             epoch: self.epoch,

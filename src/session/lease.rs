@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::transaction::ShardSession;
 use crate::backend::pool::PooledConnection;
-use crate::backend::{BackendConnection, RowStream};
+use crate::backend::{BackendConnection, Killer, RowStream};
 
-/// What has come back and was not taken over by the session yet.
+/// What has come back and was not taken over by the session yet; and which connections a statement has.
 #[derive(Clone, Debug, Default)]
-pub struct Returns(Arc<Mutex<Returned>>);
+pub struct Returns(Arc<Mutex<Returned>>, Arc<Mutex<Vec<Killer>>>);
 
 /// Connections that have come back.
 #[derive(Debug, Default)]
@@ -21,6 +21,24 @@ pub struct Returned {
     pub shards: Vec<ShardSession>,
     /// In the middle of a result.
     pub streams: Vec<RowStream<ShardLease>>,
+}
+
+/// What the running statement of a transaction uses, so that it can be killed without losing the transaction.
+impl Returns {
+    /// A statement begins.
+    pub fn forget_used(&self) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The statement uses this connection of the session.
+    pub fn note_used(&self, connection: &BackendConnection) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).push(connection.killer());
+    }
+
+    /// Every connection that it uses.
+    pub fn used(&self) -> Vec<Killer> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Returns {

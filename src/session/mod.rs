@@ -13,6 +13,7 @@ pub mod transaction;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::backend::SessionSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,7 +27,7 @@ use lease::Returns;
 use prepared::PreparedStatements;
 use settings::Settings;
 use target::SessionTarget;
-use transaction::Transaction;
+use transaction::{Completion, Mode, Transaction};
 
 /// Who is connected and how; fixed until COM_CHANGE_USER.
 #[derive(Clone, Debug)]
@@ -60,6 +61,10 @@ pub struct Session {
     pub row_count: i64,
     /// `@name`, by lower-case name.
     pub user_variables: Arc<HashMap<Box<str>, Value>>,
+    /// Set while what is done must not be given up halfway: shards are being committed.
+    pub shield: Arc<AtomicBool>,
+    /// The connection ends with the running statement's reply (`COMMIT RELEASE`).
+    pub is_closing: bool,
 }
 
 impl Session {
@@ -78,6 +83,8 @@ impl Session {
             found_rows: 0,
             row_count: 0,
             user_variables: Arc::default(),
+            shield: Arc::default(),
+            is_closing: false,
         }
     }
 
@@ -136,6 +143,8 @@ impl Session {
     /// The values of system variables that the router holds instead of the servers.
     pub fn router_variables(&self) -> RouterVariables {
         RouterVariables {
+            completion: self.settings.completion,
+            transaction_mode: self.settings.transaction_mode,
             autocommit: self.settings.autocommit,
             connection_id: self.identity.connection_id,
             error_count: self.diagnostics.error_count(),
@@ -149,23 +158,36 @@ impl Session {
 #[derive(Clone, Copy, Debug)]
 pub struct RouterVariables {
     autocommit: bool,
+    completion: Completion,
     connection_id: u32,
     error_count: usize,
     last_insert_id: u64,
+    transaction_mode: Mode,
     warning_count: u32,
 }
 
 impl RouterVariables {
-    /// A value as SQL text; `name` is lower case and may begin with `session.` or `local.`.
-    pub fn value(&self, name: &str) -> Option<String> {
+    /// A value; `name` is lower case and may begin with `session.` or `local.`.
+    pub fn value(&self, name: &str) -> Option<Value> {
         let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
         match name {
-            "autocommit" => Some(u8::from(self.autocommit).to_string()),
-            "error_count" => Some(self.error_count.to_string()),
-            "identity" | "last_insert_id" => Some(self.last_insert_id.to_string()),
-            "pseudo_thread_id" => Some(self.connection_id.to_string()),
-            "warning_count" => Some(self.warning_count.to_string()),
+            "autocommit" => Some(Value::Int(self.autocommit.into())),
+            "completion_type" => Some(Value::text(self.completion.as_str())),
+            "error_count" => Some(Value::UInt(self.error_count as u64)),
+            "identity" | "last_insert_id" => Some(Value::UInt(self.last_insert_id)),
+            "pseudo_thread_id" => Some(Value::UInt(self.connection_id.into())),
+            "transaction_mode" => Some(Value::text(self.transaction_mode.as_str())),
+            "warning_count" => Some(Value::UInt(self.warning_count.into())),
             _ => None,
         }
+    }
+
+    /// Those that `SHOW VARIABLES` must answer in place of a server, in its own words.
+    pub fn shown(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("autocommit", if self.autocommit { "ON" } else { "OFF" }),
+            ("completion_type", self.completion.as_str()),
+            ("transaction_mode", self.transaction_mode.as_str()),
+        ]
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::transaction::{Completion, Mode};
 use crate::backend::{Names, SessionSettings};
 use crate::sql::options::{LexOptions, Multibyte, SqlMode};
 
@@ -13,6 +14,12 @@ pub struct Settings {
     pub autocommit: bool,
     /// `@@transaction_read_only` for transactions to come.
     pub read_only: bool,
+    /// `@@transaction_mode`.
+    pub transaction_mode: Mode,
+    /// `@@completion_type`.
+    pub completion: Completion,
+    /// `@@transaction_mode` of a new session.
+    initial_mode: Mode,
     /// What backend connections must have set; shared, compared by hash.
     backend: Arc<SessionSettings>,
     /// What the session began with, for COM_RESET_CONNECTION.
@@ -28,6 +35,9 @@ impl Settings {
         let mut settings = Self {
             autocommit: true,
             read_only: false,
+            transaction_mode: Mode::default(),
+            completion: Completion::default(),
+            initial_mode: Mode::default(),
             backend: SessionSettings::empty().clone(),
             initial_names: names.clone(),
             lex: LexOptions { seed, ..LexOptions::default() },
@@ -36,10 +46,21 @@ impl Settings {
         settings
     }
 
+    /// The same for a session whose transactions commit in `mode` unless it says otherwise.
+    #[must_use]
+    pub fn with_initial_mode(self, mode: Mode) -> Self {
+        Self { transaction_mode: mode, initial_mode: mode, ..self }
+    }
+
     /// The settings that this session began with.
     #[must_use]
     pub fn initial(&self) -> Self {
-        Self::new(self.initial_names.clone(), self.lex.seed)
+        Self::new(self.initial_names.clone(), self.lex.seed).with_initial_mode(self.initial_mode)
+    }
+
+    /// `SET transaction_mode = DEFAULT`.
+    pub fn reset_transaction_mode(&mut self) {
+        self.transaction_mode = self.initial_mode;
     }
 
     /// What backend connections must have set.

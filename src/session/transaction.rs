@@ -14,6 +14,7 @@
 //! without a transaction while a [`Pin`] demands it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::backend::SessionState;
 use crate::backend::pool::PooledConnection;
@@ -52,6 +53,69 @@ impl Pin {
     }
 }
 
+/// How a transaction over several shards commits; Vitess's `transaction_mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Changes on one shard only.
+    Single,
+    /// Shard by shard: a failure in the middle leaves some shards committed, and is reported.
+    #[default]
+    Multi,
+    /// All or none, in two phases.
+    TwoPc,
+}
+
+impl Mode {
+    /// Reads `single`, `multi` or `twopc`, in any case.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        [Self::Single, Self::Multi, Self::TwoPc]
+            .into_iter()
+            .find(|mode| text.eq_ignore_ascii_case(mode.as_str().as_bytes()))
+    }
+
+    /// The word that `@@transaction_mode` answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "SINGLE",
+            Self::Multi => "MULTI",
+            Self::TwoPc => "TWOPC",
+        }
+    }
+}
+
+/// What follows when COMMIT and ROLLBACK do not say it: `completion_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Completion {
+    /// Nothing.
+    #[default]
+    NoChain,
+    /// The next transaction, at once.
+    Chain,
+    /// The end of the connection.
+    Release,
+}
+
+impl Completion {
+    const ALL: [Self; 3] = [Self::NoChain, Self::Chain, Self::Release];
+
+    /// Reads a name, or its number.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let is = |(number, value): &(usize, Self)| {
+            text.eq_ignore_ascii_case(value.as_str().as_bytes()) || text == number.to_string().as_bytes()
+        };
+        Self::ALL.into_iter().enumerate().find(is).map(|(_, value)| value)
+    }
+
+    /// The word that `@@completion_type` answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoChain => "NO_CHAIN",
+            Self::Chain => "CHAIN",
+            Self::Release => "RELEASE",
+        }
+    }
+}
+
 /// One shard's part of a session: a connection that no other session uses.
 #[derive(Debug)]
 pub struct ShardSession {
@@ -62,6 +126,9 @@ pub struct ShardSession {
     pub in_transaction: bool,
     /// A write was sent to it in this transaction.
     pub has_written: bool,
+    /// The shard's part is a branch of a distributed transaction with this XID, in the form that XA statements take;
+    /// `None`: an ordinary transaction.
+    pub branch: Option<Arc<str>>,
     /// Reasons to keep the connection when no transaction is open.
     pub pins: Vec<Pin>,
 }
@@ -78,6 +145,30 @@ pub struct Characteristics {
 }
 
 impl Characteristics {
+    /// Does it ask for anything?
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// `SET TRANSACTION` for one statement that is a transaction by itself.
+    pub fn set_statement(&self) -> Option<String> {
+        let isolation = self.isolation.map(|level| format!("ISOLATION LEVEL {}", level.replace('-', " ")));
+        let access = self.read_only.map(|read_only| if read_only { "READ ONLY" } else { "READ WRITE" });
+        let parts: Vec<String> = isolation.into_iter().chain(access.map(str::to_owned)).collect();
+        (!parts.is_empty()).then(|| format!("SET TRANSACTION {}", parts.join(", ")))
+    }
+
+    /// What the next transaction inherits with `AND CHAIN`.
+    #[must_use]
+    pub fn chained(&self) -> Self {
+        Self { consistent_snapshot: false, ..self.clone() }
+    }
+
+    /// The statements that begin a shard's branch of a distributed transaction, in order.
+    pub fn branch_statements(&self, xid: &str) -> impl Iterator<Item = String> {
+        self.set_statement().into_iter().chain([format!("XA START {xid}")])
+    }
+
     /// The statements that begin a shard's transaction, in order.
     pub fn begin_statements(&self) -> impl Iterator<Item = String> {
         let isolation = self
@@ -119,6 +210,14 @@ pub struct Transaction {
     pub shards: Vec<ShardSession>,
     /// The running statement leaves state behind: its connection is to be held for this reason.
     pub pin_next: Option<Pin>,
+    /// The running statement is a transaction by itself, and `SET TRANSACTION` has said what it is like.
+    pub is_one_shot: bool,
+    /// How it commits; fixed when its first shard joins.
+    pub mode: Mode,
+    /// The first primary that joined: in mode TWOPC its commit is the decision.
+    pub coordinator: Option<Target>,
+    /// Name of the distributed transaction, from its second shard on.
+    pub dtid: Option<Arc<str>>,
 }
 
 impl Transaction {
@@ -180,9 +279,12 @@ impl Transaction {
         self.state = State::Idle;
         self.characteristics = Characteristics::default();
         self.savepoints.clear();
+        self.coordinator = None;
+        self.dtid = None;
         self.shards.retain_mut(|shard| {
             shard.in_transaction = false;
             shard.has_written = false;
+            shard.branch = None;
             !shard.pins.is_empty()
         });
     }
@@ -201,11 +303,16 @@ mod tests {
     fn begins_as_it_was_asked_to() {
         let of = |characteristics: Characteristics| characteristics.begin_statements().collect::<Vec<_>>();
         assert_eq!(of(Characteristics::default()), ["START TRANSACTION"]);
+        assert_eq!(Characteristics::default().set_statement(), None);
         let all = Characteristics {
             isolation: Some("READ-COMMITTED"),
             read_only: Some(true),
             consistent_snapshot: true,
         };
+        let set = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY";
+        assert_eq!(all.set_statement().as_deref(), Some(set));
+        assert_eq!(all.branch_statements("'d','p'").collect::<Vec<_>>(), [set, "XA START 'd','p'"]);
+        assert!(!all.chained().consistent_snapshot);
         assert_eq!(
             of(all),
             [
@@ -213,6 +320,15 @@ mod tests {
                 "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
             ]
         );
+    }
+
+    #[test]
+    fn words_of_variables() {
+        assert_eq!(Mode::parse(b"TwoPC").map(Mode::as_str), Some("TWOPC"));
+        assert_eq!(Mode::parse(b"dual"), None);
+        assert_eq!(Completion::parse(b"1"), Some(Completion::Chain));
+        assert_eq!(Completion::parse(b"no_chain"), Some(Completion::NoChain));
+        assert_eq!(Completion::parse(b"3"), None);
     }
 
     #[test]

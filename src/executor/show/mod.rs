@@ -7,6 +7,7 @@ mod filter;
 mod like;
 mod processlist;
 mod tables;
+mod variables;
 mod vschema;
 
 use super::job::Job;
@@ -113,6 +114,9 @@ impl Executor {
     /// Sends the statement to a server of the keyspace that it is about.
     async fn show_of_server(&self, job: &mut Job<'_>, show: &Show) -> Result<()> {
         let (target, text) = self.place_at_server(job, show)?;
+        if show.kind == ShowKind::Variables && self.show_variables(job, show, &target).await? {
+            return Ok(());
+        }
         self.pass_text_to(job, target, &text).await
     }
 

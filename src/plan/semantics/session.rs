@@ -9,9 +9,10 @@ use crate::plan::source::{Edits, Source};
 use crate::sql::{LexFlags, StatementKind, Token, TokenKind};
 
 /// System variables whose value only the router knows (Vitess has the same and more).
-pub const ROUTER_VARIABLES: [&str; 20] = [
+pub const ROUTER_VARIABLES: [&str; 21] = [
     "autocommit",
     "client_found_rows",
+    "completion_type",
     "ddl_strategy",
     "enable_system_settings",
     "identity",

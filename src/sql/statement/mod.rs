@@ -11,5 +11,5 @@ mod variables;
 pub use kill::{Kill, parse_kill};
 pub use set::{Assignment, Scope, TransactionCharacteristics, parse_set};
 pub use show::{Filter, Show, ShowKind, parse_show};
-pub use transaction::{Start, parse_savepoint_name, parse_start, parse_use};
+pub use transaction::{End, Start, parse_end, parse_savepoint_name, parse_start, parse_use};
 pub use variables::{IntoVariables, parse_into, user_variables};

@@ -47,6 +47,40 @@ pub fn parse_start(text: &[u8], options: &LexOptions) -> Result<Start> {
     Ok(start)
 }
 
+/// What COMMIT and ROLLBACK say about what follows; `None` leaves it to `completion_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// `AND [NO] CHAIN`.
+    pub chain: Option<bool>,
+    /// `[NO] RELEASE`.
+    pub release: Option<bool>,
+}
+
+/// Reads `COMMIT | ROLLBACK [WORK] [AND [NO] CHAIN] [[NO] RELEASE]`.
+pub fn parse_end(text: &[u8], options: &LexOptions) -> Result<End> {
+    let mut cursor = Cursor::new(text, options);
+    if !cursor.accept_any(&["commit", "rollback"]) {
+        return Err(cursor.syntax_error());
+    }
+    cursor.accept("work");
+    let mut end = End::default();
+    if cursor.accept("and") {
+        let is_no = cursor.accept("no");
+        cursor.expect("chain")?;
+        end.chain = Some(!is_no);
+    }
+    if !cursor.at_end() {
+        let is_no = cursor.accept("no");
+        if !is_no && end.chain == Some(true) {
+            return Err(cursor.syntax_error());
+        }
+        cursor.expect("release")?;
+        end.release = Some(!is_no);
+    }
+    cursor.finish()?;
+    Ok(end)
+}
+
 /// The name in `SAVEPOINT x`, `ROLLBACK [WORK] TO [SAVEPOINT] x`, `RELEASE SAVEPOINT x`.
 pub fn parse_savepoint_name(text: &[u8], options: &LexOptions) -> Result<String> {
     let mut cursor = Cursor::new(text, options);
@@ -99,6 +133,23 @@ mod tests {
             Start { read_only: Some(true), consistent_snapshot: true }
         );
         assert!(of("begin 5").is_err() && of("start transaction read").is_err());
+    }
+
+    #[test]
+    fn ends() {
+        let of = |text: &str| {
+            let end = parse_end(text.as_bytes(), &LexOptions::default()).ok()?;
+            Some((end.chain, end.release))
+        };
+        assert_eq!(of("commit"), Some((None, None)));
+        assert_eq!(of("ROLLBACK WORK;"), Some((None, None)));
+        assert_eq!(of("commit and chain"), Some((Some(true), None)));
+        assert_eq!(of("commit work and no chain release"), Some((Some(false), Some(true))));
+        assert_eq!(of("rollback and chain no release"), Some((Some(true), Some(false))));
+        assert_eq!(of("rollback no release"), Some((None, Some(false))));
+        for mistake in ["commit and chain release", "commit chain", "commit and", "rollback release now"] {
+            assert_eq!(of(mistake), None, "{mistake}");
+        }
     }
 
     #[test]

@@ -124,8 +124,7 @@ fn non_atomic(first: &ShardSession, rest: &[(&ShardSession, Result<()>)]) -> Res
         first.into_iter().chain(rest).collect::<Vec<_>>().join(", ")
     };
     let mut text = format!("multi-shard commit failed after committing to {}", names(Part::Committed));
-    for (part, words) in
-        [(Part::NotCommitted, "not committed"), (Part::Unknown, "unknown whether committed")]
+    for (part, words) in [(Part::NotCommitted, "not committed"), (Part::Unknown, "unknown whether committed")]
     {
         let names = names(part);
         if !names.is_empty() {

@@ -401,9 +401,7 @@ fn boolean(text: &[u8]) -> Option<bool> {
 
 fn as_boolean(value: &Value) -> Result<bool> {
     let text = value.as_ref().to_bytes();
-    boolean(&text).ok_or_else(|| {
-        wrong_value("autocommit", &text)
-    })
+    boolean(&text).ok_or_else(|| wrong_value("autocommit", &text))
 }
 
 fn wrong_value(name: &str, text: &[u8]) -> Error {

@@ -24,7 +24,12 @@ const COLUMNS: [&str; 2] = ["Variable_name", "Value"];
 
 impl Executor {
     /// Runs a `SHOW VARIABLES` that may show what the router holds; false when there is nothing to do about it.
-    pub(super) async fn show_variables(&self, job: &mut Job<'_>, show: &Show, target: &Target) -> Result<bool> {
+    pub(super) async fn show_variables(
+        &self,
+        job: &mut Job<'_>,
+        show: &Show,
+        target: &Target,
+    ) -> Result<bool> {
         if show.global {
             return Ok(false);
         }

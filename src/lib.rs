@@ -28,6 +28,7 @@ pub mod net;
 pub mod backend;
 pub mod gateway;
 pub mod store;
+pub mod tracker;
 
 // Layer 5: one client's conversation.
 pub mod executor;

@@ -123,6 +123,33 @@ pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between looks at the topology, VSchema and users files.
 pub const FILE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Time between looks at a server's counters of DDL: DDL made elsewhere is followed within seconds.
+pub const SCHEMA_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A schema is read at least so often: a DDL is counted when it begins, which may be long before its end.
+pub const SCHEMA_REREAD_INTERVAL: Duration = Duration::from_secs(4);
+
+/// Pause after reading a schema, in times of what the reading took: it may take a twentieth of a server's time.
+pub const SCHEMA_PAUSE_FACTOR: u32 = 20;
+
+/// Wait for reading all schemas when the router starts.
+pub const SCHEMA_FIRST_READ_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Wait for reading one keyspace's schema; a hundred thousand tables take about as long.
+pub const SCHEMA_READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Wait for reading some tables after DDL: the client that sent it waits along.
+pub const SCHEMA_REFRESH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Keyspaces whose schemas are read at once.
+pub const SCHEMA_READS_AT_ONCE_MAX: usize = 8;
+
+/// Bytes of one result that describes a keyspace's schema: about 100 for each column, so a million columns fit.
+pub const SCHEMA_BYTES_MAX: usize = 128 << 20;
+
+/// Names in a DDL statement that are read one by one after it; with more, the whole keyspace is.
+pub const SCHEMA_NAMES_MAX: usize = 256;
+
 /// Grace for running transactions when the router stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::server::{Options, Parts, Registry, Server, UserStore, Workers};
 use crate::store::Snapshots;
 use crate::store::file::{FilePaths, FileStore};
+use crate::tracker::Tracker;
 
 /// Why a router did not start: which part, and what is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,7 @@ pub struct Router {
     store: FileStore,
     users: Arc<UserStore>,
     gateway: Arc<Gateway>,
+    tracker: Arc<Tracker>,
 }
 
 impl Router {
@@ -53,9 +55,11 @@ impl Router {
             Workers::start(config.workers).map_err(|error| StartError(format!("worker threads: {error}")))?;
         let workers = Arc::new(workers);
         let gateway = Gateway::new(store.snapshots().shared(), gateway_options(config, workers.all().len())?);
+        let tracker = Arc::new(Tracker::new(store.snapshots().clone(), gateway.clone(), &metrics));
         let executor = Arc::new(Executor::new(
             store.snapshots().shared(),
             gateway.clone(),
+            tracker.clone(),
             registry.clone(),
             executor_options(config)?,
         ));
@@ -75,7 +79,8 @@ impl Router {
         let control = bind(config.control.listen.as_deref(), "control.listen").await?;
         let control = control.map(|listener| (Control { gateway: gateway.clone(), snapshots }, listener));
         gateway.ready().await;
-        Ok(Self { server, http, control, store, users, gateway })
+        tracker.ready().await;
+        Ok(Self { server, http, control, store, users, gateway, tracker })
     }
 
     /// The address for MySQL clients.
@@ -97,6 +102,7 @@ impl Router {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut background = JoinSet::new();
         background.spawn(self.store.run());
+        background.spawn(self.tracker.run());
         let users = self.users;
         background.spawn(async move { users.watch(limits::FILE_POLL_INTERVAL).await });
         if let Some((admin, listener)) = self.http {

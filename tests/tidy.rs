@@ -31,8 +31,9 @@ const LAYERS: &[(&str, &str)] = &[
     ("backend", "net sql topology value wire"),
     ("gateway", "backend net topology vschema wire"),
     ("store", "schema topology vschema"),
+    ("tracker", "backend gateway schema store topology vschema wire"),
     // Layer 5: one client's conversation. The server knows nothing of SQL; the executor plugs into it.
-    ("executor", "backend engine gateway plan server session sql topology value vschema wire"),
+    ("executor", "backend engine gateway plan server session sql topology tracker value vschema wire"),
     ("server", "config net wire"),
     ("session", "backend gateway sql topology value vschema wire"),
     // Layer 6: the edges.
@@ -40,7 +41,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("cli", "config local plan router schema sql topology vschema"),
     ("control", "gateway store"),
     ("local", "topology"),
-    ("router", "admin control backend config executor gateway server store"),
+    ("router", "admin control backend config executor gateway server store tracker"),
 ];
 
 const VOCABULARY: &[&str] = &["error", "limits", "metrics"];

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commit;
+mod ddl;
 mod describe;
 mod exchange;
 mod interrupt;
@@ -45,6 +46,7 @@ use crate::session::settings::Settings;
 use crate::session::target::SessionTarget;
 use crate::session::{Identity, Session};
 use crate::topology::{Snapshot, TabletType, TabletTypeNames};
+use crate::tracker::Tracker;
 use crate::wire::charset::{Charset, collation_name};
 use crate::wire::{Command, StatusFlags};
 
@@ -68,6 +70,7 @@ pub struct ExecutorOptions {
 pub struct Executor {
     snapshots: Arc<ArcSwap<Snapshot>>,
     gateway: Arc<Gateway>,
+    tracker: Arc<Tracker>,
     registry: Arc<Registry>,
     options: ExecutorOptions,
     plans: PlanCache,
@@ -79,12 +82,14 @@ impl Executor {
     pub fn new(
         snapshots: Arc<ArcSwap<Snapshot>>,
         gateway: Arc<Gateway>,
+        tracker: Arc<Tracker>,
         registry: Arc<Registry>,
         options: ExecutorOptions,
     ) -> Self {
         Self {
             snapshots,
             gateway,
+            tracker,
             registry,
             options,
             plans: PlanCache::new(),

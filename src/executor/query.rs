@@ -128,8 +128,8 @@ impl Executor {
             StatementKind::Show => self.show(job).await,
             StatementKind::Use => self.use_target(job),
             StatementKind::Kill => self.kill(job),
+            StatementKind::Ddl(ddl) => self.ddl(job, ddl).await,
             StatementKind::Call
-            | StatementKind::Ddl(_)
             | StatementKind::Describe
             | StatementKind::Do
             | StatementKind::Explain

@@ -96,11 +96,7 @@ impl PlanContext<'_> {
 
     /// The view of that name, with its keyspace, if the name means no table of the VSchema. Views of unsharded
     /// keyspaces are found both here and, with their columns, as tables.
-    pub fn find_view(
-        &self,
-        qualifier: Option<&str>,
-        name: &str,
-    ) -> Option<(&KeyspaceName, &Arc<Relation>)> {
+    pub fn find_view(&self, qualifier: Option<&str>, name: &str) -> Option<(&KeyspaceName, &Arc<Relation>)> {
         let keyspace = match qualifier {
             Some(qualifier) => self.keyspace_of(qualifier)?,
             None => match self.keyspace {

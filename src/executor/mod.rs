@@ -19,6 +19,7 @@ mod place;
 mod plan_cache;
 mod planned;
 mod prepared;
+mod prepared_text;
 mod query;
 mod scatter;
 mod scratch;

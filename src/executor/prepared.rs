@@ -66,7 +66,7 @@ impl Executor {
     }
 
     /// What a client is told about a statement that it prepares.
-    async fn describe_statement(&self, job: &mut Job<'_>) -> Result<Described> {
+    pub(super) async fn describe_statement(&self, job: &mut Job<'_>) -> Result<Described> {
         match job.lexed.kind {
             StatementKind::Delete
             | StatementKind::Insert

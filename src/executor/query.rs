@@ -74,7 +74,7 @@ impl Executor {
             job.session.diagnostics.clear();
         }
         let outcome = self.dispatch_unless_interrupted(job).await;
-        job.session.settings_override = None;
+        job.session.end_statement();
         let transaction = &mut job.session.transaction;
         transaction.pin_next = None;
         let was_run = outcome.as_ref().err().is_none_or(|error| !is_before_execution(error));
@@ -135,6 +135,9 @@ impl Executor {
             | StatementKind::Explain
             | StatementKind::Flush
             | StatementKind::TableMaintenance => self.planned(job).await,
+            StatementKind::Prepare => self.prepare_text(job).await,
+            StatementKind::Execute => Box::pin(self.execute_text(job)).await,
+            StatementKind::Deallocate => self.deallocate_text(job),
             StatementKind::Vexplain => self.vexplain(job).await,
             other => self.at_certain_place(job, other).await,
         }
@@ -152,12 +155,8 @@ impl Executor {
 
     /// Statements that nobody plans run where the session's target leaves no choice.
     async fn at_certain_place(&self, job: &mut Job<'_>, kind: StatementKind) -> Result<()> {
-        match kind {
-            StatementKind::Prepare | StatementKind::Execute | StatementKind::Deallocate => {
-                return Err(Error::unsupported("PREPARE, EXECUTE and DEALLOCATE as SQL text"));
-            }
-            StatementKind::Xa => return Err(Error::unsupported("XA statements")),
-            _ => {}
+        if kind == StatementKind::Xa {
+            return Err(Error::unsupported("XA statements"));
         }
         match place::certain(job.session, &job.snapshot)? {
             Some(target) => {

@@ -7,6 +7,7 @@
 pub mod diagnostics;
 pub mod lease;
 pub mod prepared;
+pub mod prepared_text;
 pub mod settings;
 pub mod target;
 pub mod transaction;
@@ -25,6 +26,7 @@ use crate::wire::StatusFlags;
 use diagnostics::Diagnostics;
 use lease::Returns;
 use prepared::PreparedStatements;
+use prepared_text::PreparedTexts;
 use settings::Settings;
 use target::SessionTarget;
 use transaction::{Completion, Mode, Transaction};
@@ -45,6 +47,8 @@ pub struct Identity {
 pub struct Session {
     pub identity: Identity,
     pub target: SessionTarget,
+    /// The target that comes back when the running statement ends.
+    pub target_afterwards: Option<SessionTarget>,
     pub settings: Settings,
     /// What connections have instead of the settings while one statement runs.
     pub settings_override: Option<Arc<SessionSettings>>,
@@ -52,6 +56,7 @@ pub struct Session {
     /// Where connections of the transaction come back that a statement has borrowed.
     pub returns: Returns,
     pub prepared: PreparedStatements,
+    pub prepared_texts: PreparedTexts,
     pub diagnostics: Diagnostics,
     /// `LAST_INSERT_ID()`.
     pub last_insert_id: u64,
@@ -78,6 +83,8 @@ impl Session {
             transaction: Transaction::default(),
             returns: Returns::default(),
             prepared: PreparedStatements::default(),
+            prepared_texts: PreparedTexts::default(),
+            target_afterwards: None,
             diagnostics: Diagnostics::default(),
             last_insert_id: 0,
             found_rows: 0,
@@ -100,6 +107,14 @@ impl Session {
         status
     }
 
+    /// Undoes what was for the running statement only.
+    pub fn end_statement(&mut self) {
+        self.settings_override = None;
+        if let Some(target) = self.target_afterwards.take() {
+            self.target = target;
+        }
+    }
+
     /// What connections must have set for the running statement.
     pub fn statement_settings(&self) -> &Arc<SessionSettings> {
         self.settings_override.as_ref().unwrap_or_else(|| self.settings.backend())
@@ -110,6 +125,7 @@ impl Session {
     pub fn reset(&mut self) {
         self.settings = self.settings.initial();
         self.prepared.clear();
+        self.prepared_texts.clear();
         self.diagnostics.clear();
         self.last_insert_id = 0;
         self.found_rows = 0;

@@ -37,13 +37,7 @@ impl PreparedStatements {
     /// Keeps a statement and gives its id.
     pub fn insert(&mut self, statement: PreparedStatement) -> Result<u32> {
         if self.statements.len() >= PREPARED_STATEMENTS_PER_SESSION_MAX {
-            return Err(Error::new(
-                ErrorKind::TooManyPreparedStatements,
-                format!(
-                    "Can't create more than max_prepared_stmt_count statements (current value: \
-                     {PREPARED_STATEMENTS_PER_SESSION_MAX})"
-                ),
-            ));
+            return Err(too_many());
         }
         loop {
             // Ids wrap around in sessions that prepare without end; an id in use is passed over.
@@ -74,4 +68,15 @@ impl PreparedStatements {
     pub fn clear(&mut self) {
         self.statements.clear();
     }
+}
+
+/// MySQL's error for a session that prepares without end.
+pub(super) fn too_many() -> Error {
+    Error::new(
+        ErrorKind::TooManyPreparedStatements,
+        format!(
+            "Can't create more than max_prepared_stmt_count statements (current value: \
+             {PREPARED_STATEMENTS_PER_SESSION_MAX})"
+        ),
+    )
 }

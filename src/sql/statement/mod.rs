@@ -3,12 +3,17 @@
 
 mod cursor;
 mod kill;
+mod prepare;
 mod set;
 mod show;
 mod transaction;
 mod variables;
 
 pub use kill::{Kill, parse_kill};
+pub use prepare::{
+    Execute, Parameter, ParameterPlace, Parameters, Prepare, PrepareSource, parameters, parse_deallocate,
+    parse_execute, parse_prepare,
+};
 pub use set::{Assignment, Scope, TransactionCharacteristics, parse_set};
 pub use show::{Filter, Show, ShowKind, parse_show};
 pub use transaction::{End, Start, parse_end, parse_savepoint_name, parse_start, parse_use};

@@ -43,6 +43,9 @@ pub const ERRNOS_BRANCH_ROLLED_BACK: [u16; 3] = [1402, 1613, 1614];
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
 pub const ERRNO_READ_ONLY_TRANSACTION: u16 = 1792;
 
+/// `ER_DUP_ENTRY`: a unique key has the value already.
+pub const ERRNO_DUPLICATE_ENTRY: u16 = 1062;
+
 /// ER_SP_UNDECLARED_VAR: a name where only a local variable could stand.
 pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 

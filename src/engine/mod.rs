@@ -7,8 +7,10 @@
 mod aggregate;
 mod arguments;
 mod execute;
+mod field;
 mod insert;
 mod key;
+mod lookup;
 mod render;
 mod routing;
 mod seam;
@@ -18,9 +20,11 @@ mod write;
 
 pub use arguments::{Arguments, value_of};
 pub use execute::{Run, execute, execute_counting};
-pub use insert::{InsertSource, insert};
+pub use field::{field_value, place_of_values};
+pub use insert::{InsertBatch, InsertSource, UnknownValue, insert};
+pub use lookup::{LookupEntry, LookupTable, owners};
 pub use render::{SessionValues, render};
-pub use routing::{ShardPart, Shards, resolve};
+pub use routing::{FoundPlaces, ShardPart, Shards, resolve, resolve_with, values_to_find};
 pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
 pub use write::write;
 

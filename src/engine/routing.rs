@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use super::arguments::{Arguments, value_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Candidates, Keys, Lookup, RouteList, RouteValue, Routing};
-use crate::topology::{Keyspace, Shard};
+use crate::topology::{Keyspace, KeyspaceId, Shard};
 use crate::value::{Value, ValueRef};
 use crate::vschema::vindex::{Mapping, VindexDefinition};
 
@@ -36,23 +36,59 @@ pub struct ShardPart<'t> {
 /// # Errors
 /// `VT12001` when tables that have to be on one shard are not; a value that its vindex cannot take.
 pub fn resolve<'t>(routing: &Routing, keyspace: &'t Keyspace, args: &dyn Arguments) -> Result<Shards<'t>> {
+    resolve_with(routing, keyspace, args, &[])
+}
+
+/// What a lookup's table said: the places of the rows with its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundPlaces<'p> {
+    /// The lookup.
+    pub lookup: &'p Lookup,
+    /// The places, in no order.
+    pub places: Vec<KeyspaceId>,
+}
+
+/// The values that the table of `lookup` is to be asked for. NULL equals nothing, so it is left out.
+///
+/// # Errors
+/// An argument that has no value.
+pub fn values_to_find(lookup: &Lookup, args: &dyn Arguments) -> Result<Vec<Value>> {
+    let mut values = match &lookup.keys {
+        Keys::Columns(columns) => columns.first().map_or(Ok(Vec::new()), |first| candidates(first, args))?,
+        Keys::Tuples(rows) => rows
+            .iter()
+            .filter_map(|row| row.first())
+            .map(|value| value_of(value, args))
+            .collect::<Result<_>>()?,
+    };
+    values.retain(|value| *value != Value::Null);
+    Ok(values)
+}
+
+/// Like [`resolve`], with what tables said; lookups that are not in `known` lead to all shards.
+pub fn resolve_with<'t>(
+    routing: &Routing,
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+    known: &[FoundPlaces<'_>],
+) -> Result<Shards<'t>> {
     let mut found = match routing {
         Routing::AnyShard | Routing::None | Routing::SystemSchema(_) => return Ok(Shards::Any),
         Routing::EqualUnique(lookup) => {
             if let Some(part) = one_place(lookup, keyspace, args)? {
                 return Ok(Shards::These(smallvec![part]));
             }
-            places(lookup, keyspace, args)?
+            places(lookup, keyspace, args, known)?
         }
-        Routing::In(lookup) => places(lookup, keyspace, args)?,
-        Routing::Intersect(lookups) => intersection(lookups, keyspace, args)?,
+        Routing::In(lookup) => places(lookup, keyspace, args, known)?,
+        Routing::Intersect(lookups) => intersection(lookups, keyspace, args, known)?,
         Routing::Pinned(id) => {
             let shard = keyspace.shard_for(id).ok_or_else(|| no_shard(keyspace))?;
             vec![ShardPart { shard, items: None }]
         }
-        Routing::SameShard(groups) => same_shard(groups, keyspace, args)?,
+        Routing::SameShard(groups) => same_shard(groups, keyspace, args, known)?,
         Routing::Scatter | Routing::Unsharded => all(keyspace),
-        Routing::Union(groups) => union(groups, keyspace, args)?,
+        Routing::Union(groups) => union(groups, keyspace, args, known)?,
     };
     if found.is_empty() {
         if keyspace.shards().is_empty() {
@@ -81,6 +117,9 @@ fn one_place<'t>(
     keyspace: &'t Keyspace,
     args: &dyn Arguments,
 ) -> Result<Option<ShardPart<'t>>> {
+    if lookup.asks_table() {
+        return Ok(None);
+    }
     let Keys::Columns(columns) = &lookup.keys else { return Ok(None) };
     let [Candidates::One(value)] = columns.as_slice() else { return Ok(None) };
     let Some(value) = comparable(&lookup.vindex.0, value_of(value, args)?)? else { return Ok(None) };
@@ -97,10 +136,11 @@ fn same_shard<'t>(
     groups: &[Vec<Lookup>],
     keyspace: &'t Keyspace,
     args: &dyn Arguments,
+    known: &[FoundPlaces<'_>],
 ) -> Result<Vec<ShardPart<'t>>> {
     let mut one: Option<ShardPart<'t>> = None;
     for group in groups {
-        for part in intersection(group, keyspace, args)? {
+        for part in intersection(group, keyspace, args, known)? {
             match &one {
                 Some(known) if !std::ptr::eq(known.shard, part.shard) => {
                     return Err(Error::unsupported("a join or sub-query across shards"));
@@ -116,10 +156,11 @@ fn union<'t>(
     groups: &[Vec<Lookup>],
     keyspace: &'t Keyspace,
     args: &dyn Arguments,
+    known: &[FoundPlaces<'_>],
 ) -> Result<Vec<ShardPart<'t>>> {
     let mut found = vec![false; keyspace.shards().len()];
     for group in groups {
-        for part in intersection(group, keyspace, args)? {
+        for part in intersection(group, keyspace, args, known)? {
             let index = keyspace.shards().iter().position(|known| std::ptr::eq(known, part.shard));
             index.into_iter().for_each(|index| found[index] = true);
         }
@@ -132,10 +173,11 @@ fn intersection<'t>(
     lookups: &[Lookup],
     keyspace: &'t Keyspace,
     args: &dyn Arguments,
+    known: &[FoundPlaces<'_>],
 ) -> Result<Vec<ShardPart<'t>>> {
     let mut found: Option<Vec<ShardPart<'t>>> = None;
     for lookup in lookups {
-        let these = places(lookup, keyspace, args)?;
+        let these = places(lookup, keyspace, args, known)?;
         found = Some(match found {
             Some(mut known) => {
                 known.retain(|part| these.iter().any(|other| std::ptr::eq(part.shard, other.shard)));
@@ -148,9 +190,26 @@ fn intersection<'t>(
 }
 
 /// All shards that one lookup gives, in order.
-fn places<'t>(lookup: &Lookup, keyspace: &'t Keyspace, args: &dyn Arguments) -> Result<Vec<ShardPart<'t>>> {
+fn places<'t>(
+    lookup: &Lookup,
+    keyspace: &'t Keyspace,
+    args: &dyn Arguments,
+    known: &[FoundPlaces<'_>],
+) -> Result<Vec<ShardPart<'t>>> {
     let vindex = &lookup.vindex.0;
     let mut found = Found { keyspace, items: vec![None; keyspace.shards().len()] };
+    if let Some(answer) = known.iter().find(|answer| answer.lookup == lookup) {
+        for id in &answer.places {
+            found.add_shards(
+                std::slice::from_ref(keyspace.shard_for(id).ok_or_else(|| no_shard(keyspace))?),
+                0,
+            );
+        }
+        return Ok(found.parts(false));
+    }
+    if lookup.asks_table() {
+        return Ok(all(keyspace));
+    }
     match &lookup.keys {
         Keys::Tuples(rows) => {
             for (item, row) in (0_u32..).zip(rows) {
@@ -227,13 +286,17 @@ impl<'t> Found<'t> {
             }
             Mapping::None => &[],
         };
+        self.add_shards(shards, item);
+        Ok(())
+    }
+
+    fn add_shards(&mut self, shards: &[Shard], item: u32) {
         for shard in shards {
             let index = self.keyspace.shards().iter().position(|known| std::ptr::eq(known, shard));
             if let Some(index) = index {
                 self.items[index].get_or_insert_default().push(item);
             }
         }
-        Ok(())
     }
 
     fn parts(self, with_items: bool) -> Vec<ShardPart<'t>> {

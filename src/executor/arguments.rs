@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::job::{Execution, Job};
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::session::Session;
 use crate::sql::{Arg, ArgKind, LexOptions, Lexed, LiteralError, SqlMode, arg_value};
 use crate::value::{Value, ValueRef};
 use crate::wire::Malformed;
@@ -40,6 +41,18 @@ impl<'a> Arguments<'a> {
             execution: job.execution,
             user_variables: job.session.user_variables.clone(),
             placeholders,
+        }
+    }
+
+    /// The arguments of a text without parameters.
+    pub(super) fn of_text(session: &Session, text: &'a [u8], lexed: &'a Lexed) -> Self {
+        Self {
+            text,
+            lexed,
+            options: session.settings.lex_options(),
+            execution: None,
+            user_variables: session.user_variables.clone(),
+            placeholders: Placeholders::Inline,
         }
     }
 

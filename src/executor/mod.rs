@@ -6,13 +6,16 @@
 
 mod arguments;
 mod commit;
+mod compound;
 mod ddl;
 mod describe;
 mod exchange;
+mod inner;
 mod interrupt;
 mod into;
 mod job;
 mod kill;
+mod lookup;
 mod outcome;
 mod pass;
 mod place;

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use super::Executor;
 use super::arguments::{Arguments, Placeholders};
 use super::exchange::Payload;
+use super::inner::Inner;
 use super::job::Job;
+use super::lookup::Lock;
 use super::place;
 use super::plan_cache::PlanKey;
 use super::prepared::Preparation;
 use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
 use super::session_values::SessionValues;
-use crate::engine::{self, InsertSource, Run, ShardPart, Shards};
+use crate::engine::{self, FoundPlaces, InsertBatch, InsertSource, Run, ShardPart, Shards};
 use crate::error::{ERRNO_UNDECLARED_VARIABLE, Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
 use crate::plan::primitive::{EachShard, Insert, Piece, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
+use crate::session::Session;
 use crate::session::transaction::Pin;
 use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
@@ -70,7 +73,10 @@ impl Executor {
     }
 
     async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
-        let placed = self.place(job, route)?;
+        let placed = match route.routing.asks_tables() {
+            false => self.place(job, route, &[])?,
+            true => Box::pin(self.place_by_tables(job, route)).await?,
+        };
         let (keyspace, parts) = match placed {
             Placed::One(target) => return self.at_one_shard(job, &target, &route.query).await,
             Placed::Several(keyspace, parts) => (keyspace, parts),
@@ -189,20 +195,40 @@ impl Executor {
             keyspace,
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
-        let mut access =
-            ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
         let mut sequences = SequenceAccess { executor: self, snapshot: &snapshot };
-        let outcome = engine::insert(insert, &run, &source, &mut access, &mut sequences).await?;
+        let mut batch = InsertBatch::read(insert, &run, &source)?;
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        inner.fill_in(insert, &mut batch).await?;
+        batch.number(&mut sequences).await?;
+        let outcome = if insert.asks_tables() {
+            inner.insert_with_lookups(insert, &mut batch).await?
+        } else {
+            batch.place(&[])?;
+            let mut access =
+                ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
+            batch.write(&mut access).await?
+        };
         self.send_outcome(job, &outcome);
         Ok(())
     }
 
-    /// The shards of a route.
-    fn place(&self, job: &Job<'_>, route: &Route) -> Result<Placed> {
+    /// The shards of a route whose lookup tables have to be asked first.
+    async fn place_by_tables(&self, job: &mut Job<'_>, route: &Route) -> Result<Placed> {
+        let needs = job.needs();
+        let lock = Lock { is_write: !job.lexed.is_read_only_query() };
         let arguments = Arguments::new(job, Placeholders::Inline);
-        let keyspace = route_keyspace(job, route, &arguments)?;
+        let snapshot = job.snapshot.clone();
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        let known = inner.find_places(route, &arguments, lock).await?;
+        self.place(job, route, &known)
+    }
+
+    /// The shards of a route.
+    fn place(&self, job: &Job<'_>, route: &Route, known: &[FoundPlaces<'_>]) -> Result<Placed> {
+        let arguments = Arguments::new(job, Placeholders::Inline);
+        let keyspace = route_keyspace(job.session, &job.snapshot, route, &arguments)?;
         let target = |shard: &Shard| place::target(job.session, keyspace, shard.name().clone());
-        match engine::resolve(&route.routing, keyspace, &arguments)? {
+        match engine::resolve_with(&route.routing, keyspace, &arguments, known)? {
             Shards::Any => place::any_shard(&job.snapshot, keyspace.name(), job.session).map(Placed::One),
             Shards::These(parts) => match parts.as_slice() {
                 [part] => Ok(Placed::One(target(part.shard))),
@@ -225,41 +251,58 @@ impl Executor {
 
     /// The plan of the job's statement, from the cache if it is there.
     fn plan(&self, job: &Job<'_>) -> Result<Arc<Plan>> {
-        let options = job.session.settings.lex_options();
+        self.plan_of(job.session, &job.snapshot, job.text, job.lexed)
+    }
+
+    /// The plan of a text, as the session would run it; from the cache if it is there.
+    pub(super) fn plan_of(
+        &self,
+        session: &Session,
+        snapshot: &Snapshot,
+        text: &[u8],
+        lexed: &Lexed,
+    ) -> Result<Arc<Plan>> {
+        let options = session.settings.lex_options();
         // Names of variables are not in the fingerprint, but in the text of a plan that assigns to them.
         let uncacheable = LexFlags::NOT_CACHEABLE | LexFlags::HAS_ASSIGNMENT;
-        let is_cacheable =
-            !job.lexed.flags.intersects(uncacheable) && job.text.len() <= PLAN_CACHE_TEXT_BYTES_MAX;
+        let is_cacheable = !lexed.flags.intersects(uncacheable) && text.len() <= PLAN_CACHE_TEXT_BYTES_MAX;
         if !is_cacheable {
-            return self.build_plan(job, &options, job.text, job.lexed).map(Arc::new);
+            return self.build_plan(session, snapshot, &options, text, lexed).map(Arc::new);
         }
         let key = PlanKey {
-            fingerprint: job.lexed.fingerprint,
-            target: job.session.target.plan_hash(),
+            fingerprint: lexed.fingerprint,
+            target: session.target.plan_hash(),
             mode: options.mode.bits(),
-            version: job.snapshot.version,
+            version: snapshot.version,
         };
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
-        let plan = Arc::new(self.build_plan(job, &options, job.text, job.lexed)?);
+        let plan = Arc::new(self.build_plan(session, snapshot, &options, text, lexed)?);
         self.plans.insert(key, plan.clone());
         Ok(plan)
     }
 
-    fn build_plan(&self, job: &Job<'_>, options: &LexOptions, text: &[u8], lexed: &Lexed) -> Result<Plan> {
-        let topology = &job.snapshot.topology;
+    fn build_plan(
+        &self,
+        session: &Session,
+        snapshot: &Snapshot,
+        options: &LexOptions,
+        text: &[u8],
+        lexed: &Lexed,
+    ) -> Result<Plan> {
+        let topology = &snapshot.topology;
         let databases: Vec<(Box<str>, KeyspaceName)> = topology
             .keyspaces()
             .iter()
             .map(|keyspace| (keyspace.db_name().into(), keyspace.name().clone()))
             .collect();
-        let system = job.session.target.system_database.as_deref().map(KeyspaceName::from);
+        let system = session.target.system_database.as_deref().map(KeyspaceName::from);
         let ctx = PlanContext {
-            vschema: &job.snapshot.vschema,
-            schemas: &job.snapshot.schemas,
-            keyspace: job.session.target.keyspace.as_ref().or(system.as_ref()),
-            tablet_type: job.session.target.tablet_type,
+            vschema: &snapshot.vschema,
+            schemas: &snapshot.schemas,
+            keyspace: session.target.keyspace.as_ref().or(system.as_ref()),
+            tablet_type: session.target.tablet_type,
             databases: &databases,
             options,
         };
@@ -271,7 +314,7 @@ impl Executor {
         let options = job.session.settings.lex_options();
         let mut lexed = Lexed::new();
         crate::sql::lex(text, 0, &options, &mut lexed)?;
-        self.build_plan(job, &options, text, &lexed)
+        self.build_plan(job.session, &job.snapshot, &options, text, &lexed)
     }
 
     /// Where another text in the job's place is prepared.
@@ -345,8 +388,13 @@ enum Placed {
 }
 
 /// The keyspace of a route. For system tables it may be named in the statement, as keyspace or as database.
-fn route_keyspace<'j>(job: &'j Job<'_>, route: &Route, arguments: &Arguments<'_>) -> Result<&'j Keyspace> {
-    let topology = &job.snapshot.topology;
+pub(super) fn route_keyspace<'s>(
+    session: &Session,
+    snapshot: &'s Snapshot,
+    route: &Route,
+    arguments: &Arguments<'_>,
+) -> Result<&'s Keyspace> {
+    let topology = &snapshot.topology;
     if let Routing::SystemSchema(Some(value)) = &route.routing {
         let value = engine::value_of(value, arguments)?;
         let name = value.as_ref().to_bytes();
@@ -359,7 +407,7 @@ fn route_keyspace<'j>(job: &'j Job<'_>, route: &Route, arguments: &Arguments<'_>
     }
     let name = match &route.keyspace {
         Some(name) => name.to_string(),
-        None => place::any_keyspace(job.session, &job.snapshot)?,
+        None => place::any_keyspace(session, snapshot)?,
     };
     let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"));
     topology.keyspace(&name).ok_or_else(unknown)

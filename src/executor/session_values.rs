@@ -9,7 +9,7 @@ use super::session_query::VERSION_COMMENT;
 use crate::engine;
 use crate::error::Result;
 use crate::plan::primitive::SessionValue;
-use crate::session::{Identity, RouterVariables};
+use crate::session::{Identity, RouterVariables, Session};
 use crate::sql::SqlMode;
 use crate::topology::Snapshot;
 use crate::value::Value;
@@ -31,7 +31,11 @@ pub(super) struct SessionValues {
 impl SessionValues {
     /// Of the job's session.
     pub(super) fn new(executor: &Executor, job: &Job<'_>) -> Self {
-        let session = &*job.session;
+        Self::of(executor, job.session, &job.snapshot)
+    }
+
+    /// Of a session.
+    pub(super) fn of(executor: &Executor, session: &Session, snapshot: &Arc<Snapshot>) -> Self {
         Self {
             identity: session.identity.clone(),
             database: session.target.text.clone(),
@@ -41,7 +45,7 @@ impl SessionValues {
             router_variables: session.router_variables(),
             user_variables: session.user_variables.clone(),
             no_backslash_escapes: session.settings.lex_options().mode.contains(SqlMode::NO_BACKSLASH_ESCAPES),
-            snapshot: job.snapshot.clone(),
+            snapshot: snapshot.clone(),
             version: executor.options().version.clone(),
         }
     }

@@ -134,7 +134,7 @@ impl Executor {
     }
 
     /// Runs a statement without rows on every shard of the transaction.
-    async fn on_all_shards(&self, session: &mut Session, statement: &str) -> Result<()> {
+    pub(super) async fn on_all_shards(&self, session: &mut Session, statement: &str) -> Result<()> {
         let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
         let outcome = join_all(participants.map(|shard| run(shard, statement))).await.into_iter().collect();
         self.drop_lost_shards(session);

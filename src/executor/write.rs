@@ -6,6 +6,7 @@
 use futures_util::future::join_all;
 
 use super::Executor;
+use super::exchange::Lease;
 use super::job::Job;
 use super::outcome::collect_warnings;
 use super::transaction::run;
@@ -61,6 +62,9 @@ impl Executor {
         text: &[u8],
     ) -> Result<WriteOutcome> {
         let mut lease = self.lease(session, target, needs).await?;
+        if let Lease::Held(index) = lease {
+            session.transaction.shards[index].has_written = true;
+        }
         let outcome = change(lease.connection(&mut session.transaction), text, false).await;
         drop(lease);
         self.drop_lost_shards(session);

@@ -107,6 +107,11 @@ impl Tree<'_> {
                 .collect();
             let _ = write!(line, " {}({})", vindex.vindex.name(), columns.join(", "));
         }
+        for lookup in &insert.lookups {
+            let name = lookup.vindex.vindex.name();
+            let what = if lookup.is_owned { "keeps" } else { "checks" };
+            let _ = write!(line, " {what} {name}({})", lookup.vindex.columns.join(", "));
+        }
         if let Some(id) = &insert.pinned {
             let _ = write!(line, " pinned={id}");
         }

@@ -24,6 +24,8 @@ const SERVER_COUNT: usize = 4;
 
 const SCHEMA: &str = include_str!("schema/tables.sql");
 const VSCHEMA: &str = include_str!("schema/sharded.json");
+/// Tables of lookup vindexes that are in the unsharded keyspace, one set for each keyspace.
+const LOOKUPS: &str = include_str!("schema/lookups.sql");
 
 /// Tables whose ids the server or a sequence makes.
 const GENERATED: [&str; 2] = ["orders", "customer"];
@@ -148,6 +150,21 @@ impl Environment {
         Options::new(router.address, ROUTER_USER, ROUTER_PASSWORD)
     }
 
+    /// The servers of a keyspace's shards, by their administrator.
+    pub fn shards_of(&self, keyspace: &str) -> Vec<Options> {
+        let Some(position) = KEYSPACES.iter().position(|(name, _)| *name == keyspace) else {
+            return Vec::new();
+        };
+        let server = |shard: usize| &self.backends[(FIRST_SERVER[position] + shard) % SERVER_COUNT];
+        let database = format!("vt_{keyspace}");
+        (0..KEYSPACES[position].1.len()).map(|shard| server(shard).root().database(&database)).collect()
+    }
+
+    /// The server of the unsharded keyspace.
+    pub fn unsharded(&self) -> Options {
+        self.backends[FIRST_SERVER[0]].root().database("vt_u")
+    }
+
     /// Empties every table of a keyspace, on both sides.
     pub fn reset(&self, keyspace: &str, generated_ids: bool) -> Result<(), String> {
         let error = |error: crate::client::ClientError| error.0;
@@ -168,7 +185,7 @@ impl Environment {
                 let table = row[0].clone().unwrap_or_default();
                 if self.tables.contains(&table) {
                     client.run(&format!("delete from `{table}`")).map_err(error)?;
-                } else if !table.ends_with("_seq") {
+                } else if !table.ends_with("_seq") && !table.ends_with("_idx") {
                     client.run(&format!("drop table `{table}`")).map_err(error)?;
                 }
             }
@@ -176,6 +193,12 @@ impl Environment {
                 for table in GENERATED {
                     client.run(&format!("alter table {table} auto_increment = 1")).map_err(error)?;
                 }
+            }
+        }
+        if self.double.is_none() {
+            let mut client = Client::login(&self.backends[0].root().database("vt_u")).map_err(error)?;
+            for table in lookup_tables(keyspace) {
+                client.run(&format!("delete from {table}")).map_err(error)?;
             }
         }
         if generated_ids && self.double.is_none() {
@@ -213,6 +236,12 @@ fn table_names() -> Vec<String> {
         .collect()
 }
 
+/// The tables of `LOOKUPS` for one keyspace.
+fn lookup_tables(keyspace: &str) -> Vec<String> {
+    let names = LOOKUPS.lines().filter_map(|line| line.strip_prefix("create table "));
+    names.filter_map(|rest| Some(rest.split_whitespace().next()?.replace("{ks}", keyspace))).collect()
+}
+
 fn schema_statements() -> impl Iterator<Item = &'static str> {
     SCHEMA.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
 }
@@ -248,6 +277,10 @@ fn prepare_backend(backend: &Server, index: usize) -> Result<(), String> {
     if index == FIRST_SERVER[0] {
         run("use vt_u")?;
         for (keyspace, _) in &KEYSPACES {
+            let lookups = LOOKUPS.replace("{ks}", keyspace);
+            for statement in lookups.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+                run(statement)?;
+            }
             for table in GENERATED {
                 let name = format!("{keyspace}_{table}_seq");
                 run(&format!(
@@ -321,6 +354,7 @@ impl Topology {
 fn unsharded_vschema() -> String {
     let mut names: Vec<_> = table_names().iter().map(|name| format!("\"{name}\": {{}}")).collect();
     for (keyspace, _) in &KEYSPACES {
+        names.extend(lookup_tables(keyspace).iter().map(|table| format!("\"{table}\": {{}}")));
         names.extend(
             GENERATED.iter().map(|table| format!("\"{keyspace}_{table}_seq\": {{\"type\": \"sequence\"}}")),
         );

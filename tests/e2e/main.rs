@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod generated;
 mod hostile;
+mod lookups;
 mod memory;
 mod outage;
 mod params;

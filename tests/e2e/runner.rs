@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::client::{self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
 use crate::compare::{Comparison, ignored_fields, may_use_temporary, summary};
 use crate::environment::Environment;
+use crate::lookups;
 use crate::params;
 use crate::script::{ANY_ERROR, Protocol, Script, Side, Statement};
 use crate::servers::Engine;
@@ -54,6 +55,16 @@ pub fn run(environment: &Environment, script: &Script, keyspace: &str, protocol:
             run.difference(statement, &[format!("broken off: {error}")]);
             // The conversation is lost; a new one lets the rest of the script say something.
             run.pairs.clear();
+        }
+    }
+    let has_lookups = script.statements.iter().any(|statement| statement.text.contains(lookups::OWNER));
+    if has_lookups && keyspace != "u" && !environment.is_double() {
+        match lookups::problems(environment, keyspace) {
+            Ok(problems) => {
+                let name = |problem| format!("{} [{keyspace} {}] {problem}", script.name, protocol.name());
+                run.outcome.differences.extend(problems.into_iter().map(name));
+            }
+            Err(error) => run.outcome.differences.push(format!("{}: {error}", script.name)),
         }
     }
     run.outcome

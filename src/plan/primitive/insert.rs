@@ -11,14 +11,27 @@ pub struct Insert {
     pub keyspace: KeyspaceName,
     /// Where rows go: the table's vindexes, the primary one first. Empty for unsharded and pinned tables.
     pub vindexes: Vec<InsertVindex>,
+    /// Vindexes whose tables are kept or asked, behind the primary one.
+    pub lookups: Vec<InsertLookup>,
+    /// The table, as its servers know it.
+    pub table: Box<str>,
     /// All rows go here (pinned tables).
     pub pinned: Option<KeyspaceId>,
+    /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
+    pub updated: Option<Vec<Box<str>>>,
     /// IGNORE: a row that has no place is left out instead of being an error.
     pub is_ignore: bool,
     /// The column that a sequence fills.
     pub generated: Option<Generated>,
     /// Where the rows are.
     pub rows: InsertRows,
+}
+
+impl Insert {
+    /// Must tables be asked or kept for it?
+    pub fn asks_tables(&self) -> bool {
+        !self.lookups.is_empty() || self.vindexes.first().is_some_and(|vindex| vindex.vindex.0.is_lookup())
+    }
 }
 
 /// Where an INSERT's rows are.
@@ -41,6 +54,15 @@ pub enum InsertRows {
     },
 }
 
+/// A lookup vindex of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InsertLookup {
+    /// The vindex and its columns.
+    pub vindex: InsertVindex,
+    /// The statement keeps the lookup table; otherwise it only checks that the row belongs where the table says.
+    pub is_owned: bool,
+}
+
 /// A vindex of the table and the positions of its columns in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InsertVindex {
@@ -48,7 +70,8 @@ pub struct InsertVindex {
     pub vindex: VindexRef,
     /// The columns' names, for errors.
     pub columns: Vec<Box<str>>,
-    /// Position of each column in a row's values; `None` is the generated column that the row lacks.
+    /// Position of each column in a row's values; `None` is the generated column that the row lacks, or a column that
+    /// gets its default.
     pub positions: Vec<Option<u32>>,
 }
 

@@ -15,7 +15,7 @@ pub use combine::{
     Aggregate, AggregateColumn, AggregateFunction, Comparison, Condition, Distinct, EachShard, Filter, Limit,
     MergeSort, Predicate, Sort, Truncate,
 };
-pub use insert::{Generated, Insert, InsertRows, InsertVindex};
+pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};
 pub use value::{Candidates, RouteList, RouteValue};

@@ -109,14 +109,24 @@ impl fmt::Debug for VindexRef {
 }
 
 impl Lookup {
-    /// Is it certainly one value, so that a unique vindex gives one shard?
+    /// Is it certainly one value of a unique vindex, which gives one shard?
     pub fn is_one_value(&self) -> bool {
+        if !self.vindex.0.is_unique() {
+            return false;
+        }
         match &self.keys {
             Keys::Columns(columns) => {
                 columns.len() == self.vindex.0.column_count() && columns.iter().all(Candidates::is_one)
             }
             Keys::Tuples(rows) => rows.len() == 1,
         }
+    }
+}
+
+impl Lookup {
+    /// Are its places kept in a table?
+    pub fn asks_table(&self) -> bool {
+        self.vindex.0.is_lookup()
     }
 }
 
@@ -157,6 +167,37 @@ impl Routing {
             Self::In(_) | Self::Scatter | Self::Union(_) => false,
             Self::Intersect(lookups) => lookups.iter().any(Lookup::is_one_value),
         }
+    }
+
+    /// Must tables be asked for places before the shards are known?
+    pub fn asks_tables(&self) -> bool {
+        match self {
+            Self::EqualUnique(lookup) | Self::In(lookup) => lookup.asks_table(),
+            Self::Intersect(lookups) => lookups.iter().any(Lookup::asks_table),
+            Self::SameShard(groups) | Self::Union(groups) => groups.iter().flatten().any(Lookup::asks_table),
+            Self::AnyShard
+            | Self::None
+            | Self::Pinned(_)
+            | Self::Scatter
+            | Self::SystemSchema(_)
+            | Self::Unsharded => false,
+        }
+    }
+
+    /// The lookups that tables must be asked for.
+    pub fn table_lookups(&self) -> Vec<&Lookup> {
+        let all: Vec<&Lookup> = match self {
+            Self::EqualUnique(lookup) | Self::In(lookup) => vec![lookup],
+            Self::Intersect(lookups) => lookups.iter().collect(),
+            Self::SameShard(groups) | Self::Union(groups) => groups.iter().flatten().collect(),
+            Self::AnyShard
+            | Self::None
+            | Self::Pinned(_)
+            | Self::Scatter
+            | Self::SystemSchema(_)
+            | Self::Unsharded => Vec::new(),
+        };
+        all.into_iter().filter(|lookup| lookup.asks_table()).collect()
     }
 
     /// The routing's name in plans.

@@ -155,8 +155,8 @@ impl Facts {
             };
             self.equal.iter().any(|(l, r)| is(l, a, x) && is(r, b, y) || is(l, b, y) && is(r, a, x))
         };
-        analysis.instances[a].routing_vindexes().any(|va| {
-            analysis.instances[b].routing_vindexes().any(|vb| {
+        analysis.instances[a].tying_vindexes().any(|va| {
+            analysis.instances[b].tying_vindexes().any(|vb| {
                 va.vindex.name() == vb.vindex.name()
                     && va.columns.len() == vb.columns.len()
                     && va.columns.iter().zip(&vb.columns).all(|(x, y)| equated(x, y))
@@ -196,6 +196,7 @@ impl Facts {
                 }
             }
         }
+        found.extend(self.table_lookups(instance, analysis));
         let primary = analysis.instances[instance].table.column_vindexes.first();
         let is_primary =
             |key: &KeyColumn| primary.is_some_and(|v| v.columns.iter().any(|name| is(key, name)));
@@ -205,6 +206,30 @@ impl Facts {
             found.push(Restriction::Never);
         }
         found.into_iter()
+    }
+}
+
+impl Facts {
+    /// What lookup tables can be asked: equalities of their first column.
+    fn table_lookups(&self, instance: usize, analysis: &Analysis) -> Vec<Restriction> {
+        let mut found = Vec::new();
+        let is =
+            |key: &KeyColumn, name: &str| key.instance == instance && key.name.eq_ignore_ascii_case(name);
+        for vindex in analysis.instances[instance].lookup_vindexes() {
+            let Some(name) = vindex.columns.first() else { continue };
+            let lookup =
+                |keys| Restriction::Lookup(Lookup { vindex: VindexRef(vindex.vindex.clone()), keys });
+            let of_column = self.candidates.iter().filter(|(key, _)| is(key, name));
+            found.extend(of_column.map(|(_, candidates)| lookup(Keys::Columns(vec![candidates.clone()]))));
+            for (keys, rows) in &self.tuples {
+                let at = keys.iter().position(|key| key.as_ref().is_some_and(|key| is(key, name)));
+                if let Some(at) = at {
+                    let rows = rows.iter().map(|row| vec![row[at].clone()]).collect();
+                    found.push(lookup(Keys::Tuples(rows)));
+                }
+            }
+        }
+        found
     }
 }
 

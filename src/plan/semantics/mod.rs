@@ -166,4 +166,19 @@ impl Instance {
         let is_function = |column: &&ColumnVindex| column.is_unique && !column.vindex.is_lookup();
         self.table.column_vindexes.iter().filter(is_function)
     }
+
+    /// The vindexes that give equal values one place, in whatever table.
+    pub(crate) fn tying_vindexes(&self) -> impl Iterator<Item = &ColumnVindex> {
+        let is_certain = |column: &&ColumnVindex| {
+            let is_kept = column.vindex.lookup().is_none_or(|spec| !spec.write_only && !spec.no_verify);
+            column.is_unique && is_kept
+        };
+        self.table.column_vindexes.iter().filter(is_certain)
+    }
+
+    /// The vindexes whose table can be asked for places. Their first column is what is looked up.
+    pub(crate) fn lookup_vindexes(&self) -> impl Iterator<Item = &ColumnVindex> {
+        let is_read = |column: &&ColumnVindex| column.vindex.lookup().is_some_and(|spec| !spec.write_only);
+        self.table.column_vindexes.iter().filter(is_read)
+    }
 }

@@ -91,8 +91,21 @@ fn lookups(restrictions: &[Restriction]) -> Vec<Lookup> {
             all.push(lookup.clone());
         }
     }
-    all.sort_by_key(|lookup| (!lookup.is_one_value(), lookup.vindex.0.cost()));
+    // Asking one table is dear enough, and needless where a function tells.
+    let cheapest = all.iter().filter(|lookup| lookup.asks_table()).map(preference).min();
+    let has_function = all.iter().any(|lookup| !lookup.asks_table());
+    let mut is_taken = false;
+    all.retain(|lookup| {
+        let is_chosen = !has_function && !is_taken && Some(preference(lookup)) == cheapest;
+        is_taken |= lookup.asks_table() && is_chosen;
+        !lookup.asks_table() || is_chosen
+    });
+    all.sort_by_key(preference);
     all
+}
+
+fn preference(lookup: &Lookup) -> (bool, u32) {
+    (!lookup.is_one_value(), lookup.vindex.0.cost())
 }
 
 fn pin(restriction: &Restriction) -> Option<&KeyspaceId> {

@@ -6,8 +6,8 @@ use super::insert_text::{Form, InsertText};
 use super::{refusal, route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    Generated, Insert, InsertRows, InsertVindex, Piece, Primitive, Query, RouteValue, Routing, Several,
-    Template, VindexRef,
+    Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, RouteValue, Routing,
+    Several, Template, VindexRef,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analyzer, place, session};
@@ -92,10 +92,12 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
         let several = Several::Unsupported("REPLACE INTO with sharded keyspace".into());
         return Ok(route_plan(kind, keyspace, Routing::Scatter, whole(insert, &edits), several));
     }
-    if table.has_owned_lookups() {
-        return Err(Error::unsupported("INSERT into a table with lookup vindexes"));
+    let updated = insert.updated_columns();
+    if table.has_owned_lookups() && (insert.is_ignore || updated.is_some()) {
+        let what = if insert.is_ignore { "IGNORE" } else { "ON DUPLICATE KEY UPDATE" };
+        return Err(Error::unsupported(format!("INSERT … {what} into a table with lookup vindexes")));
     }
-    refuse_vindex_updates(insert, table)?;
+    refuse_vindex_updates(updated.as_deref(), table)?;
     let columns = columns(insert, table)?;
     let position = |name: &str| {
         let at = columns.iter().position(|column| column.eq_ignore_ascii_case(name));
@@ -107,18 +109,29 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
         keyspace: auto.sequence.keyspace.clone(),
         sequence: auto.sequence.table.as_str().into(),
     });
-    let vindexes = vindexes(table, &generated, &position)?;
+    let (vindexes, lookups) = vindexes(table, &generated, &position)?;
     let pinned = match &table.kind {
         TableKind::Pinned(id) => Some(id.clone()),
         _ => None,
     };
     let rows = match insert.form {
-        Form::Set => set_rows(lexed, insert, &vindexes, generated.as_ref(), edits)?,
+        Form::Set => set_rows(lexed, insert, (&vindexes, &lookups), generated.as_ref(), edits)?,
         _ => value_rows(insert, generated.as_ref(), columns.len(), edits)?,
     };
     let is_ignore = insert.is_ignore;
     let keyspace = table.keyspace.clone();
-    let root = Primitive::Insert(Insert { keyspace, vindexes, pinned, is_ignore, generated, rows });
+    let table = table.name.as_str().into();
+    let root = Primitive::Insert(Insert {
+        keyspace,
+        vindexes,
+        lookups,
+        table,
+        pinned,
+        updated,
+        is_ignore,
+        generated,
+        rows,
+    });
     Ok(Plan { kind, root, tables: Vec::new() })
 }
 
@@ -126,8 +139,8 @@ fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {
     insert.source.query(edits)
 }
 
-fn refuse_vindex_updates(insert: &InsertText<'_>, table: &Table) -> Result<()> {
-    let Some(updated) = insert.updated_columns() else { return Ok(()) };
+fn refuse_vindex_updates(updated: Option<&[Box<str>]>, table: &Table) -> Result<()> {
+    let Some(updated) = updated else { return Ok(()) };
     let vindex_columns = || table.column_vindexes.iter().flat_map(|vindex| &vindex.columns);
     match updated.iter().find(|name| vindex_columns().any(|column| *column == ***name)) {
         Some(name) => Err(Error::unsupported(format!("DML cannot update vindex column {name}"))),
@@ -151,19 +164,15 @@ fn columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
     Ok(visible.map(|column| column.name.as_str().into()).collect())
 }
 
+/// The vindexes that place rows, and those whose tables are kept or asked.
 fn vindexes(
     table: &Table,
     generated: &Option<Generated>,
     position: &dyn Fn(&str) -> Option<u32>,
-) -> Result<Vec<InsertVindex>> {
+) -> Result<(Vec<InsertVindex>, Vec<InsertLookup>)> {
     let mut found = Vec::new();
+    let mut lookups = Vec::new();
     for (index, vindex) in table.column_vindexes.iter().enumerate() {
-        if vindex.vindex.is_lookup() {
-            if index == 0 {
-                return Err(Error::unsupported("INSERT into a table whose primary vindex is a lookup"));
-            }
-            continue;
-        }
         let positions: Vec<Option<u32>> = vindex.columns.iter().map(|column| position(column)).collect();
         let is_generated = |name: &str| {
             generated.as_ref().is_some_and(|g| g.column.eq_ignore_ascii_case(name) && g.position.is_none())
@@ -175,18 +184,18 @@ fn vindexes(
                     format!("INSERT query does not have primary vindex column '{column}' in the column list");
                 return Err(Error::new(ErrorKind::MissingVindexColumn, message));
             }
-            Some(_) => {
-                return Err(Error::unsupported(format!(
-                    "INSERT without the vindex column(s) of {}",
-                    vindex.vindex.name()
-                )));
-            }
-            None => {}
+            // The others get their defaults.
+            Some(_) | None => {}
         }
         let columns = vindex.columns.iter().map(|column| column.as_str().into()).collect();
-        found.push(InsertVindex { vindex: VindexRef(Arc::clone(&vindex.vindex)), columns, positions });
+        let of_table = InsertVindex { vindex: VindexRef(Arc::clone(&vindex.vindex)), columns, positions };
+        if vindex.vindex.is_lookup() && index > 0 {
+            lookups.push(InsertLookup { vindex: of_table, is_owned: vindex.is_owned });
+        } else {
+            found.push(of_table);
+        }
     }
-    Ok(found)
+    Ok((found, lookups))
 }
 
 /// `VALUES (…), (…)`: the head gets the generated column if it lacks it.
@@ -230,7 +239,7 @@ fn plain_text(source: &Source<'_>, range: &std::ops::Range<usize>, edits: &Edits
 fn set_rows(
     lexed: &Lexed,
     insert: &InsertText<'_>,
-    vindexes: &[InsertVindex],
+    (vindexes, lookups): (&[InsertVindex], &[InsertLookup]),
     generated: Option<&Generated>,
     mut edits: Edits,
 ) -> Result<InsertRows> {
@@ -238,6 +247,7 @@ fn set_rows(
     let is_needed = |index: usize| {
         vindexes
             .iter()
+            .chain(lookups.iter().map(|lookup| &lookup.vindex))
             .flat_map(|vindex| &vindex.positions)
             .any(|at| at.is_some_and(|at| at as usize == index))
     };
@@ -248,6 +258,9 @@ fn set_rows(
             return Err(Error::unsupported(format!("an expression for the vindex column {name}")));
         }
         let is_generated = generated.is_some_and(|g| g.position.is_some_and(|at| at as usize == index));
+        if is_needed(index) && !is_generated && insert.source.is_keyword(tokens.start, "default") {
+            return Err(Error::unsupported(format!("DEFAULT for the vindex column {name}")));
+        }
         if is_generated && value.is_some() {
             let all = insert.source.tokens();
             let range = all[tokens.start].span.range().start..all[tokens.end - 1].span.range().end;

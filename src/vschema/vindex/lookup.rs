@@ -1,9 +1,13 @@
-//! The lookup family: places kept in a table. Recognised and checked; mapped to all shards for now.
+//! The lookup family: places kept in a table. What is pure about them is here: how values and places are written in
+//! that table. Asking and keeping the table is the business of whoever can send SQL; without it a lookup maps to all
+//! shards.
 
+use super::hash::Hash;
 use super::params::Params;
+use super::unicode_loose_md5::UnicodeLooseMd5;
 use super::{Mapping, Vindex, VindexError, VindexTraits};
 use crate::topology::KeyspaceId;
-use crate::value::ValueRef;
+use crate::value::{Value, ValueRef};
 
 /// What a lookup vindex says about its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +83,39 @@ impl Lookup {
 }
 
 impl LookupSpec {
+    /// The keyspace of the table, if one is named, and the table's name.
+    pub fn table_name(&self) -> (Option<&str>, &str) {
+        match self.table.split_once('.') {
+            Some((keyspace, name)) => (Some(keyspace), name),
+            None => (None, &self.table),
+        }
+    }
+
+    /// What the table holds for a place; `None` if it cannot hold it (places of eight bytes only, as numbers).
+    pub fn stored_place(&self, id: &KeyspaceId) -> Option<Value> {
+        if self.is_hashed { Hash.reverse(id) } else { Some(Value::bytes(id.as_bytes())) }
+    }
+
+    /// The place that the table holds as `stored`, in text form.
+    pub fn place_of(&self, stored: &[u8]) -> Option<KeyspaceId> {
+        if !self.is_hashed {
+            return Some(KeyspaceId::from_bytes(stored));
+        }
+        Hash.hash(ValueRef::Text(stored)).ok().flatten()
+    }
+
+    /// What the table holds for a value of the owner's column.
+    ///
+    /// # Errors
+    /// Text that is no UTF-8 where its collation weights are wanted.
+    pub fn stored_value(&self, value: Value) -> Result<Value, VindexError> {
+        if !self.is_unicode_hashed || value == Value::Null {
+            return Ok(value);
+        }
+        let id = UnicodeLooseMd5.hash(value.as_ref())?;
+        Ok(id.map_or(Value::Null, |id| Value::UInt(id.leading_u64())))
+    }
+
     fn create(
         params: &Params<'_>,
         is_consistent: bool,
@@ -165,6 +202,25 @@ mod tests {
             assert_eq!(lookup.map(&[ValueRef::Int(1)]), Ok(Mapping::AllShards));
         }
         assert!(Lookup::create("hash", &Params::new(&BTreeMap::new())).is_none());
+    }
+
+    #[test]
+    fn places_and_values_are_written_as_vitess_writes_them() {
+        let plain = spec("lookup", &[]).unwrap();
+        let id = KeyspaceId::from_bytes(&[0x16, 0x6b, 0x40, 0xb4, 0x4a, 0xba, 0x4b, 0xd6]);
+        assert_eq!(plain.stored_place(&id), Some(Value::bytes(id.as_bytes())));
+        assert_eq!(plain.place_of(id.as_bytes()), Some(id.clone()));
+        assert_eq!(plain.stored_value(Value::text("Test")), Ok(Value::text("Test")));
+        assert_eq!(plain.table_name(), (Some("lk"), "name_idx"));
+        let hashed = spec("lookup_hash", &[("table", "t")]).unwrap();
+        assert_eq!(hashed.stored_place(&id), Some(Value::UInt(1)));
+        assert_eq!(hashed.place_of(b"1"), Some(id));
+        assert_eq!(hashed.place_of(b"x"), None);
+        assert_eq!(hashed.stored_place(&KeyspaceId::from_bytes(&[1])), None);
+        assert_eq!(hashed.table_name(), (None, "t"));
+        let unicode = spec("lookup_unicodeloosemd5_hash", &[]).unwrap();
+        assert_eq!(unicode.stored_value(Value::text("TEST")), Ok(Value::UInt(0x0b5e_dbb4_01fd_7524)));
+        assert_eq!(unicode.stored_value(Value::Null), Ok(Value::Null));
     }
 
     #[test]

@@ -117,3 +117,38 @@ create table large (
   note longtext,
   primary key (id)
 );
+create table members (
+  id bigint not null,
+  email varchar(60),
+  name varchar(40),
+  city varchar(20) default 'Rome',
+  nick varchar(20),
+  code bigint,
+  age int,
+  primary key (id),
+  unique key email_key (email),
+  unique key code_key (code),
+  key (name)
+);
+create table badges (
+  code bigint not null,
+  label varchar(20) not null,
+  primary key (code, label)
+);
+create table visits (
+  id bigint not null,
+  n int not null,
+  email varchar(60),
+  primary key (id, n)
+);
+create table name_idx (
+  name varchar(40) not null,
+  id bigint not null,
+  keyspace_id varbinary(20),
+  primary key (name, id)
+);
+create table code_idx (
+  code bigint not null,
+  keyspace_id bigint unsigned,
+  primary key (code)
+);

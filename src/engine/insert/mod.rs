@@ -1,0 +1,277 @@
+//! INSERT and REPLACE: each row to its shard, with numbers from a sequence where they are missing.
+//!
+//! Rows are copied from the statement's text; only arguments that servers cannot know are replaced. What needs a
+//! server before rows have a place (expressions for vindex columns, lookup tables) is asked for by the caller, between
+//! the steps of an [`InsertBatch`].
+
+mod place;
+mod rows;
+mod text;
+
+use super::execute::Run;
+use super::seam::{Sequences, ShardExecutor, ShardQuery, WriteOutcome};
+use super::write::sum;
+use crate::error::{Error, Result};
+use crate::plan::primitive::{Insert, InsertRows as PlannedRows, InsertVindex, Template};
+use crate::sql::{LexOptions, Lexed, Span};
+use crate::topology::{Keyspace, KeyspaceId};
+use crate::value::Value;
+
+/// The statement that an INSERT came as.
+#[derive(Clone, Copy)]
+pub struct InsertSource<'a> {
+    /// What the lexer found in [`Run::text`].
+    pub lexed: &'a Lexed,
+    /// How the text was cut into tokens.
+    pub options: &'a LexOptions,
+    /// The keyspace with its shards.
+    pub keyspace: &'a Keyspace,
+    /// `sql_mode` has `NO_AUTO_VALUE_ON_ZERO`: only NULL asks for a number.
+    pub zero_is_a_value: bool,
+}
+
+/// The rows of an INSERT on their way to their shards.
+pub struct InsertBatch<'a> {
+    plan: &'a Insert,
+    run: Run<'a>,
+    source: InsertSource<'a>,
+    rows: Vec<Row>,
+    text: Text<'a>,
+    first_number: Option<u64>,
+}
+
+/// One row.
+struct Row {
+    body: Body,
+    /// The values of the columns of all vindexes, functions first, then lookups.
+    cells: Vec<Vec<Cell>>,
+    /// Parts of the text that are replaced: numbers, expressions that were evaluated.
+    splices: Vec<(Span, Vec<u8>)>,
+    /// Of the generated column, where it has a place in the row.
+    generated_span: Option<Span>,
+    needs_number: bool,
+    number: Option<u64>,
+    /// Its shard and place, once they are known.
+    place: Option<Place>,
+}
+
+/// Where a row's values stand.
+enum Body {
+    /// In the statement's text: the source text with the parentheses.
+    Span(Span),
+    /// As literals, column by column.
+    #[expect(dead_code, reason = "rows of INSERT … SELECT will stand so")]
+    Fields(Vec<Vec<u8>>),
+}
+
+/// What a row has for a column of a vindex.
+#[derive(Clone, Debug, PartialEq)]
+enum Cell {
+    /// DEFAULT, or no value at all.
+    Default,
+    /// Only a server can evaluate it.
+    Expression(Span),
+    /// The number from the sequence.
+    Generated,
+    Value(Value),
+}
+
+/// Where a row goes.
+#[derive(Clone, Debug)]
+struct Place {
+    /// The index of the shard in its keyspace.
+    shard: usize,
+    id: Option<KeyspaceId>,
+}
+
+enum Text<'a> {
+    Set(&'a Template),
+    Values { head: Vec<u8>, tail: Span },
+}
+
+/// A value of a vindex column that the text does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownValue {
+    row: usize,
+    vindex: usize,
+    column: usize,
+    /// The expression; `None`: the column's default.
+    pub expression: Option<Span>,
+}
+
+/// Runs an INSERT whose rows have their places by functions alone. The outcome's insert id is the first number that
+/// was generated.
+///
+/// # Errors
+/// A row that has no place, a vindex column whose value only a server could evaluate, an error of a shard.
+pub async fn insert<E: ShardExecutor, Q: Sequences>(
+    plan: &Insert,
+    run: &Run<'_>,
+    source: &InsertSource<'_>,
+    executor: &mut E,
+    sequences: &mut Q,
+) -> Result<WriteOutcome> {
+    let mut batch = InsertBatch::read(plan, run, source)?;
+    if let Some(unknown) = batch.unknown_values().first() {
+        let column = batch.column_of(unknown);
+        return Err(Error::unsupported(format!("an expression for the vindex column {column}")));
+    }
+    batch.number(sequences).await?;
+    batch.place(&[])?;
+    batch.write(executor).await
+}
+
+impl<'a> InsertBatch<'a> {
+    /// Reads the statement's rows.
+    ///
+    /// # Errors
+    /// Rows that have not the statement's columns; values that cannot be read.
+    pub fn read(plan: &'a Insert, run: &Run<'a>, source: &InsertSource<'a>) -> Result<Self> {
+        let (rows, text) = match &plan.rows {
+            PlannedRows::Set { query, values } => {
+                (rows::of_set(values, plan, run, source)?, Text::Set(query))
+            }
+            PlannedRows::Values { head, columns } => {
+                let (rows, head, tail) = rows::of_values(head.as_deref(), *columns, plan, run, source)?;
+                (rows, Text::Values { head, tail })
+            }
+        };
+        Ok(Self { plan, run: *run, source: *source, rows, text, first_number: None })
+    }
+
+    /// Number of rows.
+    pub fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The values of vindex columns that a server has to tell before rows can be placed.
+    pub fn unknown_values(&self) -> Vec<UnknownValue> {
+        let mut found = Vec::new();
+        for (row, of_row) in self.rows.iter().enumerate() {
+            for (vindex, cells) in of_row.cells.iter().enumerate() {
+                for (column, cell) in cells.iter().enumerate() {
+                    let expression = match cell {
+                        Cell::Default => None,
+                        Cell::Expression(span) => Some(*span),
+                        Cell::Generated | Cell::Value(_) => continue,
+                    };
+                    found.push(UnknownValue { row, vindex, column, expression });
+                }
+            }
+        }
+        found
+    }
+
+    /// The name of the column that an unknown value is for.
+    pub fn column_of(&self, unknown: &UnknownValue) -> &'a str {
+        let vindex = vindexes(self.plan).nth(unknown.vindex);
+        vindex.and_then(|vindex| vindex.columns.get(unknown.column)).map_or("", |name| name)
+    }
+
+    /// The source text of an expression, with the statement's parameters put in.
+    pub fn expression(&self, span: Span) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        text::write_span(span, &self.run, &self.source, &mut out)?;
+        Ok(out)
+    }
+
+    /// Says what an unknown value is: expressions are replaced by it, so that they are evaluated once.
+    pub fn fill(&mut self, unknown: &UnknownValue, value: Value) {
+        let Some(row) = self.rows.get_mut(unknown.row) else { return };
+        if let Some(span) = unknown.expression
+            && !row.splices.iter().any(|(known, _)| *known == span)
+        {
+            let mut literal = Vec::new();
+            value.as_ref().render_literal(&mut literal, self.run.session.no_backslash_escapes());
+            row.splices.push((span, literal));
+        }
+        row.cells[unknown.vindex][unknown.column] = Cell::Value(value);
+    }
+
+    /// Gives rows that need one a number of the sequence.
+    pub async fn number<Q: Sequences>(&mut self, sequences: &mut Q) -> Result<()> {
+        let missing = self.rows.iter().filter(|row| row.needs_number).count() as u64;
+        let Some(generated) = self.plan.generated.as_ref().filter(|_| missing > 0) else { return Ok(()) };
+        let first = sequences.reserve(&generated.keyspace, &generated.sequence, missing).await?;
+        self.first_number = Some(first);
+        let needing = self.rows.iter_mut().filter(|row| row.needs_number);
+        for (number, row) in (first..).zip(needing) {
+            row.number = Some(number);
+        }
+        Ok(())
+    }
+
+    /// Sends the rows to their shards.
+    pub async fn write<E: ShardExecutor>(&self, executor: &mut E) -> Result<WriteOutcome> {
+        let queries = self.queries(&|_| true)?;
+        if queries.is_empty() {
+            return Ok(WriteOutcome::default());
+        }
+        let outcomes = executor.write(self.run.keyspace, queries).await?;
+        Ok(self.outcome(outcomes))
+    }
+
+    /// The shards' outcomes as one.
+    pub fn outcome(&self, mut outcomes: Vec<WriteOutcome>) -> WriteOutcome {
+        if outcomes.len() > 1 {
+            outcomes.iter_mut().for_each(|outcome| spell_out_one_row(outcome, self.plan.is_ignore));
+        }
+        let mut outcome = sum(outcomes);
+        if let Some(first) = self.first_number {
+            outcome.last_insert_id = first;
+        }
+        outcome
+    }
+
+    /// One statement per shard that chosen rows go to.
+    pub fn queries(&self, is_chosen: &dyn Fn(usize) -> bool) -> Result<Vec<ShardQuery>> {
+        let shards = self.source.keyspace.shards();
+        let mut texts: Vec<Option<Vec<u8>>> = vec![None; shards.len()];
+        for (index, row) in self.rows.iter().enumerate().filter(|(index, _)| is_chosen(*index)) {
+            let Some(Place { shard, .. }) = row.place else { continue };
+            let text = texts.get_mut(shard).ok_or_else(|| Error::bug(format!("row {index} has no shard")))?;
+            match &self.text {
+                Text::Set(template) => *text = Some(text::of_set(row, template, self.plan, &self.run)?),
+                Text::Values { head, .. } => {
+                    let text = match text {
+                        Some(text) => {
+                            text.push(b',');
+                            text
+                        }
+                        none => {
+                            let text = none.insert(head.clone());
+                            text.push(b' ');
+                            text
+                        }
+                    };
+                    text::write_row(row, self.plan.generated.as_ref(), &self.run, &self.source, text)?;
+                }
+            }
+        }
+        let mut queries = Vec::new();
+        for (shard, text) in shards.iter().zip(texts) {
+            let Some(mut text) = text else { continue };
+            if let Text::Values { tail, .. } = &self.text {
+                text::write_span(*tail, &self.run, &self.source, &mut text)?;
+            }
+            queries.push(ShardQuery { shard: shard.name().clone(), text });
+        }
+        Ok(queries)
+    }
+}
+
+/// All vindexes of the plan, in the order of [`Row::cells`].
+fn vindexes(plan: &Insert) -> impl Iterator<Item = &InsertVindex> {
+    plan.vindexes.iter().chain(plan.lookups.iter().map(|lookup| &lookup.vindex))
+}
+
+/// Servers say nothing about the INSERT of a single row, but do about the statement that it is a part of.
+pub(super) fn spell_out_one_row(outcome: &mut WriteOutcome, is_ignore: bool) {
+    if outcome.info.is_empty() {
+        // A row that took the place of another counts twice; one that was set to what it was is no duplicate.
+        let is_duplicate = if is_ignore { outcome.affected_rows == 0 } else { outcome.affected_rows == 2 };
+        let duplicates = u8::from(is_duplicate);
+        let text = format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", outcome.warnings);
+        outcome.info = text.into_bytes();
+    }
+}

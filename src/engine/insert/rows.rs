@@ -1,0 +1,176 @@
+//! The rows of an INSERT as the statement gives them.
+
+use super::{Body, Cell, InsertSource, Row};
+use crate::engine::arguments::{negated, value_of};
+use crate::engine::execute::Run;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{Generated, Insert, InsertVindex, RouteValue};
+use crate::sql::{ArgKind, InsertRows, InsertValue, InsertValueKind, Lexed, LiteralError, Span, arg_value};
+use crate::value::{Value, ValueRef};
+
+/// `SET a = 1, …`: one row.
+pub(super) fn of_set(
+    values: &[RouteValue],
+    plan: &Insert,
+    run: &Run<'_>,
+    source: &InsertSource<'_>,
+) -> Result<Vec<Row>> {
+    let values: Vec<Value> = values.iter().map(|value| value_of(value, run.args)).collect::<Result<_>>()?;
+    let needs_number = plan.generated.as_ref().is_some_and(|generated| {
+        generated.position.is_none_or(|at| asks_for_number(values.get(at as usize), source))
+    });
+    let cell = |vindex: &InsertVindex, index: usize| {
+        let position = vindex.positions[index];
+        if needs_number && is_generated(plan.generated.as_ref(), vindex, index) {
+            return Cell::Generated;
+        }
+        match position.and_then(|at| values.get(at as usize)) {
+            Some(value) => Cell::Value(value.clone()),
+            None => Cell::Default,
+        }
+    };
+    let row = Row {
+        body: Body::Span(Span::default()),
+        cells: super::vindexes(plan)
+            .map(|vindex| (0..vindex.positions.len()).map(|index| cell(vindex, index)).collect())
+            .collect(),
+        splices: Vec::new(),
+        generated_span: None,
+        needs_number,
+        number: None,
+        place: None,
+    };
+    Ok(vec![row])
+}
+
+/// `VALUES (…), (…)`: the rows, and the text before and behind them.
+pub(super) fn of_values(
+    head: Option<&[u8]>,
+    columns: Option<u32>,
+    plan: &Insert,
+    run: &Run<'_>,
+    source: &InsertSource<'_>,
+) -> Result<(Vec<Row>, Vec<u8>, Span)> {
+    let no_rows = || Error::bug("an INSERT plan for a statement without rows");
+    let mut reader = InsertRows::new(run.text, source.lexed, source.options)?.ok_or_else(no_rows)?;
+    let head = head.map_or_else(|| reader.head().of(run.text).to_vec(), <[u8]>::to_vec);
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    while let Some(span) = reader.next_row(&mut values)? {
+        let is_wrong = columns.is_some_and(|count| values.len() != count as usize);
+        if is_wrong {
+            let message = format!("Column count doesn't match value count at row {}", rows.len() + 1);
+            return Err(Error::new(ErrorKind::ColumnCountMismatch, message));
+        }
+        rows.push(read_row(span, &values, plan, run, source)?);
+    }
+    Ok((rows, head, reader.tail()))
+}
+
+/// Is it the column that the sequence fills?
+fn is_generated(generated: Option<&Generated>, vindex: &InsertVindex, index: usize) -> bool {
+    generated.is_some_and(|generated| {
+        generated.position == vindex.positions[index]
+            && generated.column.eq_ignore_ascii_case(&vindex.columns[index])
+    })
+}
+
+pub(super) fn asks_for_number(value: Option<&Value>, source: &InsertSource<'_>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Int(0) | Value::UInt(0)) => !source.zero_is_a_value,
+        Some(Value::Text(text)) => &**text == b"0" && !source.zero_is_a_value,
+        Some(_) => false,
+    }
+}
+
+fn read_row(
+    span: Span,
+    values: &[InsertValue],
+    plan: &Insert,
+    run: &Run<'_>,
+    source: &InsertSource<'_>,
+) -> Result<Row> {
+    let mut needs_number = false;
+    let mut generated_span = None;
+    if let Some(generated) = &plan.generated {
+        match generated.position.and_then(|at| values.get(at as usize)) {
+            None => needs_number = true,
+            Some(value) => {
+                needs_number = match value.kind {
+                    InsertValueKind::Default | InsertValueKind::Null => true,
+                    InsertValueKind::Expression => false,
+                    InsertValueKind::Literal(kind) => {
+                        asks_for_number(Some(&literal(value.span, kind, run, source)?), source)
+                    }
+                };
+                generated_span = Some(value.span);
+            }
+        }
+    }
+    let mut cells = Vec::with_capacity(plan.vindexes.len() + plan.lookups.len());
+    for vindex in super::vindexes(plan) {
+        let mut of_vindex = Vec::with_capacity(vindex.positions.len());
+        for (index, position) in vindex.positions.iter().enumerate() {
+            if needs_number && is_generated(plan.generated.as_ref(), vindex, index) {
+                of_vindex.push(Cell::Generated);
+                continue;
+            }
+            let Some(value) = position.and_then(|at| values.get(at as usize)) else {
+                of_vindex.push(Cell::Default);
+                continue;
+            };
+            of_vindex.push(match value.kind {
+                InsertValueKind::Null => Cell::Value(Value::Null),
+                InsertValueKind::Literal(kind) => Cell::Value(literal(value.span, kind, run, source)?),
+                InsertValueKind::Default => Cell::Default,
+                InsertValueKind::Expression => Cell::Expression(value.span),
+            });
+        }
+        cells.push(of_vindex);
+    }
+    let body = Body::Span(span);
+    Ok(Row { body, cells, splices: Vec::new(), generated_span, needs_number, number: None, place: None })
+}
+
+/// The value of a literal, or of a parameter or variable that stands for one.
+fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) -> Result<Value> {
+    match kind {
+        ArgKind::Placeholder(_) | ArgKind::UserVariable => {
+            let index =
+                arg_at(span, source.lexed).ok_or_else(|| Error::bug("a parameter that is not recorded"))?;
+            run.args.value(index)
+        }
+        _ => {
+            // `-5` is one value here.
+            let (is_negative, span) = match span.of(run.text) {
+                [b'-', rest @ ..] => {
+                    let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                    (true, Span { start: span.start + 1 + u32::try_from(blanks).unwrap_or(0), end: span.end })
+                }
+                _ => (false, span),
+            };
+            let mut scratch = Vec::new();
+            let arg = crate::sql::Arg { span, kind };
+            let value = arg_value(run.text, &arg, source.options, &mut scratch).map_err(literal_error)?;
+            let value = match value {
+                // Stored in a column of numbers, hexadecimal literals are numbers.
+                ValueRef::Bytes(bytes) if kind == ArgKind::Hex => Value::Bit(bytes.into()),
+                value => value.to_owned(),
+            };
+            if is_negative { negated(value) } else { Ok(value) }
+        }
+    }
+}
+
+fn literal_error(error: LiteralError) -> Error {
+    match error {
+        LiteralError::Charset => Error::unsupported("a vindex column's string in another character set"),
+        LiteralError::Malformed | LiteralError::NotALiteral => Error::bug("a literal that is none"),
+    }
+}
+
+fn arg_at(span: Span, lexed: &Lexed) -> Option<u32> {
+    let index = lexed.args.binary_search_by_key(&span.start, |arg| arg.span.start).ok()?;
+    u32::try_from(index).ok()
+}

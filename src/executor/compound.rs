@@ -1,0 +1,78 @@
+//! Statements that take several: all of their changes stay, or none.
+//!
+//! Outside of a transaction the statement gets one of its own. Inside of one, a savepoint on every shard takes back what
+//! the statement did; shards that join later set it with their BEGIN.
+
+use super::Executor;
+use super::transaction::run;
+use crate::error::{ERRNO_DEADLOCK, Result};
+use crate::session::Session;
+
+use futures_util::future::join_all;
+
+/// The savepoint around the statement; no client can have one of this name in use for long.
+const COMPOUND_SAVEPOINT: &str = "_shardgate_compound";
+
+/// A statement that has begun.
+#[must_use]
+pub(super) struct Compound {
+    is_own_transaction: bool,
+}
+
+impl Executor {
+    /// Begins a statement that takes several.
+    pub(super) async fn begin_compound(&self, session: &mut Session) -> Result<Compound> {
+        session.transaction.check()?;
+        let is_own_transaction = !session.transaction.is_active();
+        session.transaction.open();
+        if !is_own_transaction {
+            self.on_all_shards(session, &format!("SAVEPOINT {COMPOUND_SAVEPOINT}")).await?;
+            session.transaction.savepoints.push(COMPOUND_SAVEPOINT.to_owned());
+        }
+        Ok(Compound { is_own_transaction })
+    }
+
+    /// Keeps what the statement did, or takes it back if `outcome` is an error.
+    pub(super) async fn end_compound<T>(
+        &self,
+        session: &mut Session,
+        compound: Compound,
+        outcome: Result<T>,
+    ) -> Result<T> {
+        self.recover(session).await;
+        if compound.is_own_transaction {
+            return match outcome {
+                Ok(value) => self.commit(session).await.map(|()| value),
+                Err(error) => {
+                    self.rollback(session).await;
+                    Err(error)
+                }
+            };
+        }
+        let is_rolled_back =
+            |error: &crate::error::Error| error.kind().is_none() && error.errno() == ERRNO_DEADLOCK;
+        if let Err(error) = &outcome
+            && !is_rolled_back(error)
+            && session.transaction.check().is_ok()
+        {
+            self.back_to_compound(session).await;
+        }
+        session.transaction.savepoints.retain(|name| name != COMPOUND_SAVEPOINT);
+        outcome
+    }
+
+    async fn back_to_compound(&self, session: &mut Session) {
+        let statement = format!("ROLLBACK TO SAVEPOINT {COMPOUND_SAVEPOINT}");
+        let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
+        let outcomes = join_all(participants.map(|shard| async {
+            let outcome = run(shard, &statement).await;
+            (shard.target.clone(), outcome)
+        }))
+        .await;
+        for (target, outcome) in outcomes {
+            if let Err(error) = outcome {
+                session.transaction.lose(&target, error);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Rows of lookup tables: added, taken away, repaired.
+//!
+//! A lookup table is a set. A row that is there already and leads to the same place is as good as a new one; one that
+//! leads elsewhere, where no owner is any more, is an orphan of a crash and is turned round.
+
+use super::super::inner::Inner;
+use super::super::place;
+use crate::engine::{self, LookupEntry, LookupTable, field_value, owners, place_of_values};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
+use crate::gateway::Target;
+use crate::topology::{KeyspaceId, KeyspaceName};
+use crate::value::Value;
+use crate::vschema::vindex::VindexDefinition;
+use crate::vschema::{ColumnVindex, Table};
+
+/// Rows of a lookup table in one statement.
+const ENTRIES_PER_STATEMENT: usize = 500;
+
+/// A lookup vindex of a table that keeps it.
+#[derive(Clone, Copy)]
+pub(in super::super) struct OwnedLookup<'v> {
+    pub(in super::super) owner: &'v Table,
+    pub(in super::super) used: &'v ColumnVindex,
+}
+
+impl<'v> OwnedLookup<'v> {
+    fn vindex(&self) -> &'v VindexDefinition {
+        &self.used.vindex
+    }
+
+    fn keyspace(&self) -> &'v KeyspaceName {
+        &self.owner.keyspace
+    }
+}
+
+impl Inner<'_> {
+    /// Adds what is missing.
+    ///
+    /// # Errors
+    /// MySQL's error for a duplicate key when a unique vindex has the value at another place, with an owner.
+    pub(in super::super) async fn add_entries(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entries: Vec<LookupEntry>,
+    ) -> Result<()> {
+        let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
+        let entries = in_order(entries);
+        for chunk in entries.chunks(ENTRIES_PER_STATEMENT) {
+            let chunk: Vec<&LookupEntry> = chunk.iter().collect();
+            let is_upsert = table.spec.autocommit && !lookup.vindex().is_unique();
+            let text = table.add(&chunk, is_upsert)?;
+            match self.change_table(&table, &text).await {
+                Err(error) if is_duplicate(&error) => {
+                    for entry in chunk {
+                        self.add_entry(lookup, &table, entry).await?;
+                    }
+                }
+                outcome => drop(outcome?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what no owner needs any more. Called after the owners have changed.
+    #[expect(dead_code, reason = "UPDATE and DELETE will take rows away")]
+    pub(in super::super) async fn remove_entries(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entries: Vec<LookupEntry>,
+    ) -> Result<()> {
+        let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
+        if table.spec.autocommit {
+            return Ok(());
+        }
+        let mut unneeded = Vec::new();
+        for entry in in_order(entries) {
+            if !self.has_owner(lookup, &entry.values, &entry.id).await? {
+                unneeded.push(entry);
+            }
+        }
+        for chunk in unneeded.chunks(ENTRIES_PER_STATEMENT) {
+            let text = table.remove(&chunk.iter().collect::<Vec<_>>())?;
+            self.change(&text).await?;
+        }
+        Ok(())
+    }
+
+    /// One row, where several together met one that is there.
+    async fn add_entry(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        table: &LookupTable<'_>,
+        entry: &LookupEntry,
+    ) -> Result<()> {
+        let add = table.add(&[entry], false)?;
+        let known = self.known_places_of(table, &entry.values).await?;
+        if known.contains(&entry.id) {
+            return Ok(());
+        }
+        let error = match self.change_table(table, &add).await {
+            Err(error) if is_duplicate(&error) => error,
+            outcome => return outcome.map(drop),
+        };
+        for old in known {
+            if self.has_owner(lookup, &entry.values, &old).await? {
+                continue;
+            }
+            let repoint = table.repoint(entry, &old)?;
+            return self.change_table(table, &repoint).await.map(drop);
+        }
+        Err(self.in_the_owners_words(lookup, error).await)
+    }
+
+    async fn known_places_of(
+        &mut self,
+        table: &LookupTable<'_>,
+        values: &[Value],
+    ) -> Result<Vec<KeyspaceId>> {
+        let rows = if table.spec.autocommit {
+            self.rows_outside(&table.find_entry(values, false)?).await?
+        } else {
+            self.rows(&table.find_entry(values, true)?).await?
+        };
+        Ok(rows.column(0).filter_map(|stored| table.spec.place_of(stored)).collect())
+    }
+
+    /// Is there a row of the owner with these values at this place?
+    async fn has_owner(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        values: &[Value],
+        id: &KeyspaceId,
+    ) -> Result<bool> {
+        let Some(target) = self.target_of(lookup.keyspace(), id)? else { return Ok(false) };
+        let Some(primary) = lookup.owner.primary_vindex() else { return Ok(false) };
+        let wanted: Vec<&str> = primary.columns.iter().map(|column| column.as_str()).collect();
+        let columns: Vec<&str> = lookup.used.columns.iter().map(|column| column.as_str()).collect();
+        let text = owners(&lookup.owner.name, &wanted, &columns, values, self.no_backslash_escapes());
+        let held = self.rows_at(&target, &text).await?;
+        if primary.vindex.is_lookup() {
+            return Ok(!held.rows.is_empty());
+        }
+        for row in &held.rows {
+            let values = held.columns.iter().zip(row);
+            let values = values.map(|(column, field)| field_value(column, field.as_deref())).collect();
+            if place_of_values(&primary.vindex, values)?.as_ref() == Some(id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The server of a place.
+    fn target_of(&self, keyspace: &KeyspaceName, id: &KeyspaceId) -> Result<Option<Target>> {
+        let keyspace = self.keyspace(keyspace)?;
+        let shard = keyspace.shard_for(id);
+        Ok(shard.map(|shard| place::target(self.session, keyspace, shard.name().clone())))
+    }
+
+    async fn change_table(&mut self, table: &LookupTable<'_>, text: &[u8]) -> Result<engine::WriteOutcome> {
+        if table.spec.autocommit { self.change_outside(text).await } else { self.change(text).await }
+    }
+
+    /// The client knows nothing of lookup tables: an index of its own table that forbids the same is named instead.
+    async fn in_the_owners_words(&mut self, lookup: OwnedLookup<'_>, error: Error) -> Error {
+        self.owners_words(lookup, &error).await.unwrap_or(error)
+    }
+
+    async fn owners_words(&mut self, lookup: OwnedLookup<'_>, error: &Error) -> Option<Error> {
+        let keyspace = self.keyspace(lookup.keyspace()).ok()?;
+        let target = place::any_shard(self.snapshot, keyspace.name(), self.session).ok()?;
+        let columns: Vec<&str> = lookup.used.columns.iter().map(|column| column.as_str()).collect();
+        let mut text = b"select index_name, @@version_comment from information_schema.statistics where \
+                         table_schema = database() and non_unique = 0 and table_name = "
+            .to_vec();
+        Value::text(&*lookup.owner.name).as_ref().render_literal(&mut text, self.no_backslash_escapes());
+        text.extend_from_slice(
+            b" group by index_name having group_concat(column_name order by seq_in_index) = ",
+        );
+        Value::text(columns.join(",")).as_ref().render_literal(&mut text, self.no_backslash_escapes());
+        let held = self.rows_at(&target, &text).await.ok()?;
+        let row = held.rows.first()?;
+        let index = String::from_utf8_lossy(row.first()?.as_deref()?).into_owned();
+        let message = String::from_utf8_lossy(error.message()).into_owned();
+        let (before, key) = message.rsplit_once(" for key ")?;
+        // MySQL names the table too.
+        let index = if key.contains('.') { format!("{}.{index}", lookup.owner.name) } else { index };
+        let message = format!("{before} for key '{index}'");
+        Some(Error::from_backend(error.errno(), error.sqlstate(), message.as_bytes()))
+    }
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    error.kind().is_none() && error.errno() == ERRNO_DUPLICATE_ENTRY
+}
+
+/// Each once, in the order of their values: statements of other sessions take their locks in the same order.
+fn in_order(mut entries: Vec<LookupEntry>) -> Vec<LookupEntry> {
+    let key = |entry: &LookupEntry| {
+        let values: Vec<Vec<u8>> =
+            entry.values.iter().map(|value| value.as_ref().to_bytes().into_owned()).collect();
+        (values, entry.id.clone())
+    };
+    entries.sort_by_cached_key(key);
+    entries.dedup();
+    entries
+}

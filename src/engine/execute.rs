@@ -218,7 +218,7 @@ fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
             Primitive::Limit(inner) => &inner.input,
             Primitive::Sort(inner) => &inner.input,
             Primitive::Truncate(inner) => &inner.input,
-            Primitive::Insert(_) | Primitive::Route(_) => {
+            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::Route(_) => {
                 return Err(Error::bug("a primitive that gives no rows below one that takes them"));
             }
         };
@@ -287,9 +287,11 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
             Ok(Stage::Sort(Sort::new(key_parts(&plan.keys, columns, helpers)?, count, None)))
         }
         Primitive::Truncate(plan) => Ok(Stage::Truncate(count.saturating_sub(plan.helpers as usize))),
-        Primitive::EachShard(_) | Primitive::Insert(_) | Primitive::MergeSort(_) | Primitive::Route(_) => {
-            Err(Error::bug("a primitive in the wrong place"))
-        }
+        Primitive::EachShard(_)
+        | Primitive::Gather(_)
+        | Primitive::Insert(_)
+        | Primitive::MergeSort(_)
+        | Primitive::Route(_) => Err(Error::bug("a primitive in the wrong place")),
     }
 }
 

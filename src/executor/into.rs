@@ -98,6 +98,9 @@ impl Executor {
             Preparation::AtServer(target, _) => {
                 Ok(Preparation::AtServer(target, super::describe::with_database_names(job)))
             }
+            Preparation::Gathered(_) => {
+                Err(Error::bug("a text that is not the statement's own gathers no rows"))
+            }
             Preparation::Router(_) => Ok(Preparation::Router(Vec::new())),
         }
     }

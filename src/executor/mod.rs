@@ -10,6 +10,7 @@ mod compound;
 mod ddl;
 mod describe;
 mod exchange;
+mod gather;
 mod inner;
 mod interrupt;
 mod into;

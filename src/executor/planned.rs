@@ -53,6 +53,7 @@ impl Executor {
         self.open_if_implicit(job, !plan.tables.is_empty() || job.lexed.kind.is_dml());
         match &plan.root {
             Primitive::Route(route) => self.route(job, route).await,
+            Primitive::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Primitive::Insert(insert) => Box::pin(self.insert(job, insert)).await,
             other => Err(Error::bug(format!("a plan whose root is {other:?}"))),
         }
@@ -74,8 +75,14 @@ impl Executor {
 
     async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
         let placed = match route.routing.asks_tables() {
-            false => self.place(job, route, &[])?,
-            true => Box::pin(self.place_by_tables(job, route)).await?,
+            false => self.place(job, route, &[]),
+            true => Box::pin(self.place_by_tables(job, route)).await,
+        };
+        let placed = match placed {
+            Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
+                return Box::pin(self.gather_instead(job, route, error)).await;
+            }
+            placed => placed?,
         };
         let (keyspace, parts) = match placed {
             Placed::One(target) => return self.at_one_shard(job, &target, &route.query).await,
@@ -89,13 +96,43 @@ impl Executor {
         let snapshot = job.snapshot.clone();
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
         match &route.several {
-            Several::Combine(tree) => Box::pin(self.combine(job, &keyspace, &parts, tree)).await,
+            Several::Gather(gather) => Box::pin(self.gather(job, gather)).await,
+            Several::Combine(tree) => {
+                let mut has_begun = false;
+                match Box::pin(self.combine(job, &keyspace, &parts, tree, &mut has_begun)).await {
+                    Err(error) if error.kind() == Some(ErrorKind::Unsupported) && !has_begun => {
+                        Box::pin(self.gather_instead(job, route, error)).await
+                    }
+                    outcome => outcome,
+                }
+            }
             Several::Write(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, false)).await,
             Several::WriteSame(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, true)).await,
             Several::Unsupported(what) => Err(Error::unsupported(what.as_ref())),
-            Several::Never => Err(Error::unsupported(
-                "a comparison of a sharding key with a value of another type, which any shard may match",
-            )),
+            Several::Never => {
+                let error = Error::unsupported(
+                    "a comparison of a sharding key with a value of another type, which any shard may match",
+                );
+                Box::pin(self.gather_instead(job, route, error)).await
+            }
+        }
+    }
+
+    /// Gathers the tables of a query whose values do not allow its plan; `error` says why they do not.
+    async fn gather_instead(&self, job: &mut Job<'_>, route: &Route, error: Error) -> Result<()> {
+        if let Several::Gather(gather) = &route.several {
+            return self.gather(job, gather).await;
+        }
+        if !job.lexed.kind.is_query() {
+            return Err(error);
+        }
+        let options = job.session.settings.lex_options();
+        let plan = self.plan_with(job.session, &job.snapshot, &options, |ctx| {
+            crate::plan::build_gathered(ctx, job.text, job.lexed)
+        });
+        match plan {
+            Ok(Plan { root: Primitive::Gather(gather), .. }) => self.gather(job, &gather).await,
+            _ => Err(error),
         }
     }
 
@@ -116,7 +153,7 @@ impl Executor {
             let snapshot = job.snapshot.clone();
             let parts = parts_in(&snapshot, &target.keyspace, &parts)?;
             let tree = Primitive::EachShard(EachShard { query: query.clone(), helpers: 0, typed: None });
-            return Box::pin(self.combine(job, &target.keyspace, &parts, &tree)).await;
+            return Box::pin(self.combine(job, &target.keyspace, &parts, &tree, &mut false)).await;
         }
         let text = self.render(job, template, Placeholders::Keep)?;
         let payload = match job.execution {
@@ -126,13 +163,14 @@ impl Executor {
         Box::pin(self.forward(job, target, payload, is_write)).await.map(drop)
     }
 
-    /// A query whose rows the engine combines.
+    /// A query whose rows the engine combines. Once it `has_begun` the client has a part of the answer.
     async fn combine(
         &self,
         job: &mut Job<'_>,
         keyspace: &KeyspaceName,
         parts: &[ShardPart<'_>],
         tree: &Primitive,
+        has_begun: &mut bool,
     ) -> Result<()> {
         let limited = super::select_limit::apply(job, parts.len(), tree);
         let tree = limited.as_ref().unwrap_or(tree);
@@ -144,7 +182,8 @@ impl Executor {
         let outcome = {
             let mut access =
                 ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
-            let mut sink = ClientRows { client: &mut *job.client, status, is_binary, columns: Vec::new() };
+            let mut sink =
+                ClientRows { client: &mut *job.client, status, is_binary, columns: Vec::new(), has_begun };
             engine::execute_counting(tree, &run, &mut access, &mut sink, counts_all).await
         };
         self.recover(job.session).await;
@@ -291,6 +330,16 @@ impl Executor {
         text: &[u8],
         lexed: &Lexed,
     ) -> Result<Plan> {
+        self.plan_with(session, snapshot, options, |ctx| crate::plan::build(ctx, text, lexed))
+    }
+
+    fn plan_with(
+        &self,
+        session: &Session,
+        snapshot: &Snapshot,
+        options: &LexOptions,
+        build: impl FnOnce(&PlanContext<'_>) -> Result<Plan>,
+    ) -> Result<Plan> {
         let topology = &snapshot.topology;
         let databases: Vec<(Box<str>, KeyspaceName)> = topology
             .keyspaces()
@@ -306,7 +355,7 @@ impl Executor {
             databases: &databases,
             options,
         };
-        crate::plan::build(&ctx, text, lexed)
+        build(&ctx)
     }
 
     /// The plan of another text, for people to read.
@@ -358,6 +407,7 @@ impl Executor {
         }
         let plan = self.plan(job)?;
         let (keyspace, query) = match &plan.root {
+            Primitive::Gather(gather) => return Ok(Preparation::Gathered(Box::new(gather.clone()))),
             Primitive::Route(route) => (route.keyspace.as_ref(), Some(&route.query)),
             Primitive::Insert(insert) => (Some(&insert.keyspace), None),
             other => return Err(Error::bug(format!("a plan whose root is {other:?}"))),

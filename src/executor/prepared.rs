@@ -10,6 +10,7 @@ use super::job::{Execution, Job};
 use super::place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
+use crate::plan::primitive::Gather;
 use crate::server::ClientStream;
 use crate::session::Session;
 use crate::session::prepared::PreparedStatement;
@@ -76,6 +77,7 @@ impl Executor {
             | StatementKind::Update
             | StatementKind::Values => match self.place_to_prepare(job) {
                 Ok(Preparation::AtServer(target, text)) => self.prepare_at(job, &target, &text).await,
+                Ok(Preparation::Gathered(gather)) => Box::pin(self.describe_gathered(job, &gather)).await,
                 Ok(Preparation::Router(columns)) => Ok(Described::Router(columns)),
                 Err(error) if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) => {
                     Err(self.server_error(job, error).await)
@@ -85,6 +87,7 @@ impl Executor {
             StatementKind::Show => match self.place_of_show(job)? {
                 Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,
                 Preparation::Router(columns) => Ok(Described::Router(columns)),
+                Preparation::Gathered(_) => Err(Error::bug("SHOW gathers no rows")),
             },
             StatementKind::Prepare | StatementKind::Execute | StatementKind::Deallocate => Err(Error::new(
                 ErrorKind::NotPreparable,
@@ -192,6 +195,8 @@ fn is_router_own(kind: StatementKind) -> bool {
 /// Where a planned statement is prepared.
 pub(super) enum Preparation {
     AtServer(Target, Vec<u8>),
+    /// Over the tables that its execution gathers, empty.
+    Gathered(Box<Gather>),
     /// The router answers itself.
     Router(Vec<ColumnDefinition>),
 }

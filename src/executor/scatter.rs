@@ -40,7 +40,7 @@ impl ShardAccess<'_> {
         target
     }
 
-    async fn lease(&mut self, target: &Target) -> Result<ShardLease> {
+    pub(super) async fn lease(&mut self, target: &Target) -> Result<ShardLease> {
         let lease = self.executor.lease(self.session, target, &self.needs).await?;
         let returns = self.session.returns.clone();
         Ok(match lease {
@@ -85,7 +85,7 @@ pub(super) struct ShardRows {
 
 impl ShardRows {
     /// Sends the query behind what is queued, and receives the head of its reply.
-    async fn open(mut lease: ShardLease, text: Vec<u8>, returns: Returns) -> Result<Self> {
+    pub(super) async fn open(mut lease: ShardLease, text: Vec<u8>, returns: Returns) -> Result<Self> {
         lease.queue(&Command::Query(&text));
         let preludes = lease.owed_count() - 1;
         lease.flush().await?;
@@ -184,10 +184,13 @@ pub(super) struct ClientRows<'a> {
     /// The command is COM_STMT_EXECUTE.
     pub(super) is_binary: bool,
     pub(super) columns: Vec<ColumnDefinition>,
+    /// Set when the first packet of the answer is made.
+    pub(super) has_begun: &'a mut bool,
 }
 
 impl ResultSink for ClientRows<'_> {
     async fn columns(&mut self, columns: &[ColumnDefinition]) -> Result<()> {
+        *self.has_begun = true;
         if self.is_binary {
             self.columns = columns.to_vec();
         }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::primitive::{
-    Insert, InsertRows, Lookup, Piece, Primitive, Query, Route, Routing, Several, SortKey, Template,
+    Gather, GatherInput, Insert, InsertRows, Lookup, Piece, Primitive, Query, Route, Routing, Several,
+    SortKey, Template,
 };
 
 /// The plan as an indented tree. `original` is the statement's own text, shown where it is sent untouched.
@@ -29,6 +30,7 @@ impl Tree<'_> {
     fn primitive(&mut self, primitive: &Primitive, depth: usize) {
         let (line, input) = match primitive {
             Primitive::Route(route) => return self.route(route, depth),
+            Primitive::Gather(gather) => return self.gather(gather, depth),
             Primitive::Insert(insert) => return self.insert(insert, depth),
             Primitive::EachShard(leaf) => {
                 self.line(depth, "EachShard");
@@ -80,6 +82,7 @@ impl Tree<'_> {
         match &route.several {
             Several::Never => {}
             Several::Combine(tree) => self.primitive(tree, depth + 1),
+            Several::Gather(gather) => self.gather(gather, depth + 1),
             Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),
             Several::Write(query) => self.several_write(depth + 1, "several: added up", query, &route.query),
             Several::WriteSame(query) => {
@@ -136,6 +139,33 @@ impl Tree<'_> {
         }
     }
 
+    fn gather(&mut self, gather: &Gather, depth: usize) {
+        self.line(depth, &format!("Gather {} because of {}", gather.host, gather.reason));
+        for (index, input) in gather.inputs.iter().enumerate() {
+            self.gather_input(index, input, depth + 1);
+        }
+        let text = one_line(&template_text(&gather.query));
+        self.line(depth + 1, &format!("query: {text}"));
+    }
+
+    fn gather_input(&mut self, index: usize, input: &GatherInput, depth: usize) {
+        let mut line = format!("t{}: {} {}", index + 1, input.routing.name(), input.keyspace);
+        if let Some(values) = routing_values(&input.routing) {
+            let _ = write!(line, " {values}");
+        }
+        let _ = write!(line, " {}", input.table);
+        if input.alias != input.table {
+            let _ = write!(line, " as {}", input.alias);
+        }
+        line.push_str(&input.partitions);
+        for (index, filter) in input.filters.iter().enumerate() {
+            let word = if index == 0 { "where" } else { "and" };
+            let _ = write!(line, " {word} {}", one_line(&template_text(&filter.text)));
+        }
+        line.push_str(&input.lock);
+        self.line(depth, &line);
+    }
+
     fn query(&self, query: &Query) -> String {
         match query {
             Query::Original => one_line(self.original),
@@ -182,6 +212,7 @@ fn template_text(template: &Template) -> String {
         let _ = match piece {
             Piece::Arg(index) => write!(text, ":v{}", index + 1),
             Piece::DatabaseName(value) => write!(text, "{{database of {value}}}"),
+            Piece::Gathered(index) => write!(text, "{{t{}}}", index + 1),
             Piece::List(index) => write!(text, ":l{}", index + 1),
             Piece::ListForShard(index) => write!(text, ":l{} of the shard", index + 1),
             Piece::RowsNeeded { count, offset } => {

@@ -72,6 +72,14 @@ pub fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> 
     statement::build(ctx, text, lexed)
 }
 
+/// Plans a query anew whose cheaper plan turned out to be impossible when it ran: its tables' rows are gathered.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_gathered(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    statement::gathered(ctx, text, lexed)
+}
+
 /// Is it a schema that belongs to the server and not to a keyspace?
 pub fn is_system_schema(name: &str) -> bool {
     ["information_schema", "mysql", "performance_schema", "sys"]

@@ -2,6 +2,7 @@
 
 mod charset;
 mod classify;
+mod create_table;
 mod error;
 mod keyword;
 mod program;
@@ -25,6 +26,7 @@ pub mod statement;
 pub mod template;
 pub mod token;
 
+pub use create_table::{TableColumn, TableDefinition};
 pub use directive::Directives;
 pub use error::syntax_error;
 pub use insert::{InsertRows, InsertValue, InsertValueKind};
@@ -34,6 +36,7 @@ pub use literal::{LiteralError, arg_value};
 pub use normalize::normalized_text;
 pub use options::{CommentVersion, LexOptions, Multibyte, SqlMode};
 pub use parse::{ParseFailure, parse};
+pub use reserved::is_clause_word;
 pub use splice::{Edit, splice};
 pub use split::split;
 pub use template::{ArgSource, Piece, Template};

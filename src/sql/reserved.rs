@@ -7,6 +7,11 @@ pub(super) fn is_structural(upper: &str) -> bool {
     STRUCTURAL.binary_search(&upper).is_ok()
 }
 
+/// Is the unquoted word certainly grammar and no column? Any case.
+pub fn is_clause_word(word: &str) -> bool {
+    is_structural(&word.to_ascii_uppercase())
+}
+
 /// Must the name be quoted on some server? Any case.
 pub(super) fn is_reserved(name: &str) -> bool {
     let mut upper = [0_u8; 32];

@@ -115,6 +115,7 @@ impl Tally {
         let is_refusal = |message: &str| refusals.iter().any(|code| message.starts_with(code));
         if matches!(got.last(), Some(Reply::Err(error)) if is_refusal(&error.message)) {
             self.unsupported += 1;
+            println!("  refused: {query}");
             return;
         }
         // Rows, names and errors count; how servers came to them differs with the plan.

@@ -5,6 +5,7 @@
 
 mod column;
 mod combine;
+mod gather;
 mod insert;
 mod query;
 mod route;
@@ -15,6 +16,7 @@ pub use combine::{
     Aggregate, AggregateColumn, AggregateFunction, Comparison, Condition, Distinct, EachShard, Filter, Limit,
     MergeSort, Predicate, Sort, Truncate,
 };
+pub use gather::{Gather, GatherFilter, GatherInput};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};
@@ -31,6 +33,8 @@ pub enum Primitive {
     EachShard(EachShard),
     /// Keeps the rows that satisfy conditions.
     Filter(Filter),
+    /// Gathers rows of all tables at one server, which evaluates the statement.
+    Gather(Gather),
     /// Sends the rows of an INSERT or REPLACE to their shards.
     Insert(Insert),
     /// Skips and counts rows.

@@ -10,8 +10,10 @@
 
 pub(crate) mod analyze;
 pub(crate) mod conjunct;
+mod filter;
 mod from;
 pub(crate) mod place;
+pub(crate) mod references;
 mod scope;
 pub(crate) mod session;
 pub(crate) mod walk;

@@ -4,6 +4,7 @@ use super::{Analysis, Restriction};
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Lookup, Routing};
 use crate::topology::{KeyspaceId, KeyspaceName};
+use crate::vschema::TableKind;
 
 /// Where a statement goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +73,24 @@ fn sharded(analysis: &Analysis) -> Routing {
         }
         _ => Routing::Scatter,
     }
+}
+
+/// Where the rows of one instance are, as far as the restrictions on it and on those tied to it say.
+pub(crate) fn of_instance(instance: usize, analysis: &Analysis) -> Routing {
+    match &analysis.instances[instance].table.kind {
+        TableKind::Reference { .. } => return Routing::AnyShard,
+        TableKind::Sequence | TableKind::Unsharded => return Routing::Unsharded,
+        TableKind::Pinned(_) | TableKind::Sharded => {}
+    }
+    let group = groups(analysis).into_iter().find(|group| group.members.contains(&instance));
+    let restrictions = group.map_or(Vec::new(), |group| group.restrictions);
+    if restrictions.contains(&Restriction::Never) {
+        return Routing::None;
+    }
+    if let Some(id) = restrictions.iter().find_map(pin) {
+        return Routing::Pinned(id.clone());
+    }
+    if restrictions.is_empty() { Routing::Scatter } else { one_group(lookups(&restrictions)) }
 }
 
 fn one_group(mut lookups: Vec<Lookup>) -> Routing {

@@ -2,6 +2,7 @@
 
 mod ddl;
 mod delete;
+mod gather;
 mod insert;
 mod insert_text;
 mod select;
@@ -58,6 +59,18 @@ fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
         }
         StatementKind::Explain => select::explain(ctx, text, lexed),
         _ => Err(Error::unsupported("this statement")),
+    }
+}
+
+/// Plans a query for one server that has the rows of all its tables gathered, whatever cheaper plan it has.
+pub(crate) fn gathered(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+    let source = Source::new(text, lexed, ctx.options)?;
+    let statement = crate::sql::parse(text, lexed, ctx.options).map_err(|failure| failure.to_error(text))?;
+    match &statement {
+        Statement::Query(query) if !matches!(&*query.body, SetExpr::Update(_) | SetExpr::Delete(_)) => {
+            select::gathered(ctx, source, query)
+        }
+        _ => Err(Error::unsupported("this form of statement over several shards")),
     }
 }
 

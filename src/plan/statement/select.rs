@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    EachShard, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
+    EachShard, Gather, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Block, place, session};
@@ -18,6 +18,73 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     let mut edits = Edits::default();
     let query = without_parentheses(&mut source, query, &mut edits);
     let (source, query) = (&source, &*query);
+    let (analysis, block) = analysed(ctx, source, query, edits)?;
+    let mut place = match place::of(&analysis) {
+        Ok(place) => place,
+        Err(error) => {
+            let gather = gather(ctx, source, query, &analysis, &error)?;
+            let kind = source.lexed().kind;
+            return Ok(Plan { kind, root: Primitive::Gather(gather), tables: analysis.tables });
+        }
+    };
+    if let Routing::SameShard(groups) = &place.routing
+        && matches!(&*query.body, SetExpr::SetOperation { .. })
+        && combine(source, query, &analysis, &block).is_ok()
+    {
+        // The parts of a UNION ALL need not meet.
+        place.routing = Routing::Union(groups.clone());
+    }
+    let several = if let Routing::SameShard(_) = &place.routing {
+        // Only when it runs does it turn out whether the tables meet.
+        let error = Error::unsupported("a join or sub-query across shards");
+        Several::Gather(Box::new(gather(ctx, source, query, &analysis, &error)?))
+    } else if place.routing.is_single() {
+        Several::Never
+    } else {
+        match combine(source, query, &analysis, &block) {
+            Ok(tree) => Several::Combine(Box::new(narrow_lists(tree, &place.routing))),
+            Err(error) => match gather(ctx, source, query, &analysis, &error) {
+                Ok(gather) => Several::Gather(Box::new(gather)),
+                Err(error) => refusal(&error)?,
+            },
+        }
+    };
+    let query = source.query(&analysis.all_edits());
+    let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };
+    Ok(Plan { kind: source.lexed().kind, root: Primitive::Route(route), tables: analysis.tables })
+}
+
+/// The plan for one server, when `refused` is why no cheaper one is possible.
+fn gather(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    query: &ast::Query,
+    analysis: &Analysis,
+    refused: &Error,
+) -> Result<Gather> {
+    let Several::Unsupported(reason) = refusal(refused)? else { return Err(refused.clone()) };
+    if session::assigns(source) {
+        return Err(refused.clone());
+    }
+    super::gather::plan(ctx, source, query, analysis, &reason)
+}
+
+/// Plans the query for one server, whatever cheaper plan it has.
+pub(super) fn gathered(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Query) -> Result<Plan> {
+    let mut edits = Edits::default();
+    let query = without_parentheses(&mut source, query, &mut edits);
+    let analysis = analysed(ctx, &source, &query, edits)?.0;
+    let refused = Error::unsupported("a plan that its values do not allow");
+    let gather = gather(ctx, &source, &query, &analysis, &refused)?;
+    Ok(Plan { kind: source.lexed().kind, root: Primitive::Gather(gather), tables: analysis.tables })
+}
+
+fn analysed(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    query: &ast::Query,
+    edits: Edits,
+) -> Result<(Analysis, Block)> {
     let mut analyzer = Analyzer::new(ctx, source);
     analyzer.analysis.edits = edits;
     // A server's own DATABASE() is what its system tables are compared with.
@@ -27,26 +94,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
         analyzer.analysis.block(session::ASSIGNS);
     }
     let block = analyzer.query(query, None, &Ctes::default())?;
-    let analysis = analyzer.analysis;
-    let mut place = place::of(&analysis)?;
-    if let Routing::SameShard(groups) = &place.routing
-        && matches!(&*query.body, SetExpr::SetOperation { .. })
-        && combine(source, query, &analysis, &block).is_ok()
-    {
-        // The parts of a UNION ALL need not meet.
-        place.routing = Routing::Union(groups.clone());
-    }
-    let several = if place.routing.is_single() {
-        Several::Never
-    } else {
-        match combine(source, query, &analysis, &block) {
-            Ok(tree) => Several::Combine(Box::new(narrow_lists(tree, &place.routing))),
-            Err(error) => refusal(&error)?,
-        }
-    };
-    let query = source.query(&analysis.all_edits());
-    let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };
-    Ok(Plan { kind: source.lexed().kind, root: Primitive::Route(route), tables: analysis.tables })
+    Ok((analyzer.analysis, block))
 }
 
 /// `(select … order by a) limit 5`: what stands outside of the parentheses is said of the query inside, unless
@@ -141,7 +189,7 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
             Primitive::MergeSort(inner) => &mut inner.input,
             Primitive::Sort(inner) => &mut inner.input,
             Primitive::Truncate(inner) => &mut inner.input,
-            Primitive::Insert(_) | Primitive::Route(_) => return tree,
+            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::Route(_) => return tree,
         };
     }
 }

@@ -1,0 +1,86 @@
+//! The host's answer to the delegated query on its way to the client. Rows pass as they are; columns of temporary
+//! tables get the names of the tables that they stand for.
+
+use super::super::Executor;
+use super::super::arguments::Placeholders;
+use super::super::exchange::settle;
+use super::super::job::Job;
+use super::super::scatter::client_lost;
+use super::table::GatheredTable;
+use crate::backend::pool::PooledConnection;
+use crate::backend::{BackendConnection, RowStream};
+use crate::error::{Error, ErrorKind, Result};
+use crate::server::ResultEnd;
+use crate::wire::frame::write_packet_with;
+use crate::wire::statement::{LongData, Parameters};
+use crate::wire::{ColumnDefinition, Command, ReplySummary};
+
+impl Executor {
+    /// Sends the query to the host and its rows to the client.
+    pub(super) async fn answer(
+        &self,
+        job: &mut Job<'_>,
+        text: &[u8],
+        placeholders: Placeholders,
+        tables: &[Option<GatheredTable>],
+        host: &mut PooledConnection,
+    ) -> Result<ReplySummary> {
+        host.sync_settings(job.session.settings.backend());
+        settle(host).await?;
+        match job.execution {
+            None => host.queue(&Command::Query(text)),
+            Some(execution) => {
+                let prepared = host.prepare(text).await?;
+                let (none, no_data) = (Parameters::default(), LongData::default());
+                let (parameters, long_data) = match placeholders {
+                    Placeholders::Keep => (execution.parameters, execution.long_data),
+                    Placeholders::Inline => (none, &no_data),
+                };
+                let mut packet = Vec::with_capacity(64);
+                let mut malformed = None;
+                write_packet_with(&mut packet, &mut 0, |out| {
+                    malformed = parameters.encode_execute(out, prepared.statement_id, long_data).err();
+                });
+                if let Some(malformed) = malformed {
+                    return Err(Error::new(ErrorKind::MalformedPacket, malformed.to_string()));
+                }
+                host.queue_packets(&packet, 1);
+            }
+        }
+        let preludes = host.owed_count() - 1;
+        host.flush().await?;
+        for _ in 0..preludes {
+            host.receive_ok().await?;
+        }
+        forward(job, tables, host).await
+    }
+}
+
+async fn forward(
+    job: &mut Job<'_>,
+    tables: &[Option<GatheredTable>],
+    host: &mut BackendConnection,
+) -> Result<ReplySummary> {
+    let (status, is_binary) = (job.status(), job.execution.is_some());
+    let mut stream = RowStream::open(host, is_binary).await?;
+    let mut columns = stream.columns().to_vec();
+    columns.iter_mut().for_each(|column| rename(column, tables));
+    job.client.begin_result(&columns, status).await.map_err(client_lost)?;
+    while let Some(row) = stream.next_row().await? {
+        job.client.row(|out| out.extend_from_slice(row)).await.map_err(client_lost)?;
+    }
+    let summary = stream.summary().clone();
+    job.client.end_result(ResultEnd { status, warnings: summary.warnings });
+    Ok(summary)
+}
+
+/// Gives a column the names of the table that its temporary table stands for.
+fn rename(column: &mut ColumnDefinition, tables: &[Option<GatheredTable>]) {
+    let of = tables.iter().flatten().find(|table| table.name.as_bytes() == column.org_table);
+    if let Some(table) = of {
+        column.org_table = table.original.as_bytes().to_vec();
+        if !column.schema.is_empty() {
+            column.schema = table.database.clone().into_bytes();
+        }
+    }
+}

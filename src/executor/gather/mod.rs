@@ -1,0 +1,189 @@
+//! Gather and delegate: rows of each table reference of a query are copied into a temporary table at one server, the
+//! host, and the host evaluates the query there. So a query that no shard can answer alone has MySQL's own answer.
+//!
+//! The host's connection comes from a pool, is marked as having temporary tables before the first one is made, and
+//! goes back only when they are dropped; however the statement ends, the pool resets or closes it otherwise. Shards
+//! are read through the session's own connections where it has a transaction, so that it reads its own changes.
+
+mod answer;
+mod load;
+mod table;
+
+use super::Executor;
+use super::arguments::{Arguments, Placeholders};
+use super::exchange::Lease;
+use super::job::Job;
+use super::place;
+use super::prepared::Described;
+use super::session_values::SessionValues;
+use crate::backend::pool::{Needs, PooledConnection};
+use crate::backend::{Names, SessionSettings, SessionState};
+use crate::engine;
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
+use crate::plan::primitive::{Gather, Piece, Template};
+use crate::sql::{Arg, ArgKind, syntax_error};
+use crate::topology::{Keyspace, Snapshot};
+use crate::wire::ReplySummary;
+use std::sync::Arc;
+
+use load::Gathered;
+use table::GatheredTable;
+
+/// What the host's connection is like while tables are made and filled: values must arrive as they are.
+fn load_settings() -> Arc<SessionSettings> {
+    let mode = "'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
+    let variables = [("sql_mode", mode), ("foreign_key_checks", "0"), ("time_zone", "'+00:00'")];
+    SessionSettings::new(variables, Some(Names { charset: "utf8mb4".into(), collation: None }))
+}
+
+impl Executor {
+    /// Runs a query for which rows must be gathered.
+    pub(super) async fn gather(&self, job: &mut Job<'_>, gather: &Gather) -> Result<()> {
+        if let Some(pin) = job.session.transaction.pin_next.take() {
+            return Err(Error::unsupported(format!(
+                "a statement that leaves a {pin} behind, over several shards"
+            )));
+        }
+        if job.session.target.system_database.is_some() {
+            return Err(Error::unsupported(format!("{} in a system database", gather.reason)));
+        }
+        let is_open = |arg: &&Arg| matches!(arg.kind, ArgKind::Placeholder(_));
+        if let Some(arg) = job.lexed.args.iter().find(is_open).filter(|_| job.execution.is_none()) {
+            return Err(syntax_error(job.text, arg.span.range().start));
+        }
+        let mut outcome = self.try_gather(job, gather, true).await;
+        if matches!(&outcome, Err(error) if error.errno() == ERRNO_DUPLICATE_ENTRY && error.kind().is_none())
+        {
+            // A key that is unique on each shard only.
+            self.recover(job.session).await;
+            outcome = self.try_gather(job, gather, false).await;
+        }
+        self.recover(job.session).await;
+        outcome
+    }
+
+    async fn try_gather(&self, job: &mut Job<'_>, gather: &Gather, is_unique: bool) -> Result<()> {
+        let snapshot = job.snapshot.clone();
+        let mut host = self.host(job, gather, &snapshot).await?;
+        let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
+        let outcome = self.fill_and_answer(job, gather, &tables, &mut host, is_unique).await;
+        let summary = outcome.map_err(|error| with_own_names(error, &tables))?;
+        let mut lease = Lease::Transient(host);
+        self.after_statement(job, &mut lease, false, Some(&summary)).await;
+        let Lease::Transient(mut host) = lease else {
+            return Err(Error::bug("a host that was not borrowed"));
+        };
+        let names: Vec<String> = tables.iter().flatten().map(|table| table.quoted_name()).collect();
+        if !names.is_empty() {
+            host.execute(&format!("DROP TEMPORARY TABLE {}", names.join(", "))).await?;
+        }
+        host.unmark(SessionState::TEMPORARY_TABLE);
+        Ok(())
+    }
+
+    async fn fill_and_answer(
+        &self,
+        job: &mut Job<'_>,
+        gather: &Gather,
+        tables: &[Option<GatheredTable>],
+        host: &mut PooledConnection,
+        is_unique: bool,
+    ) -> Result<ReplySummary> {
+        let mut gathered = Gathered::default();
+        for (input, table) in gather.inputs.iter().zip(tables) {
+            if let Some(table) = table {
+                host.execute(&table.create(is_unique)).await?;
+                self.load(job, input, table, host, &mut gathered).await?;
+                self.recover(job.session).await;
+            }
+        }
+        let placeholders = match gather.repeats_arguments {
+            true => Placeholders::Inline,
+            false => Placeholders::Keep,
+        };
+        let text = self.delegated_text(job, gather, tables, placeholders)?;
+        self.answer(job, &text, placeholders, tables, host).await
+    }
+
+    /// Prepares a query for which rows must be gathered, over empty tables, only to learn what it is.
+    pub(super) async fn describe_gathered(&self, job: &mut Job<'_>, gather: &Gather) -> Result<Described> {
+        let snapshot = job.snapshot.clone();
+        let mut host = self.host(job, gather, &snapshot).await?;
+        let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
+        for table in tables.iter().flatten() {
+            host.execute(&table.create(true)).await?;
+        }
+        let text = self.delegated_text(job, gather, &tables, Placeholders::Keep)?;
+        host.sync_settings(job.session.settings.backend());
+        super::exchange::settle(&mut host).await?;
+        let prepared = host.prepare(&text).await.map_err(|error| with_own_names(error, &tables))?;
+        // Dropping the connection here has its pool reset it.
+        Ok(Described::Server(prepared))
+    }
+
+    /// The query over the gathered tables.
+    fn delegated_text(
+        &self,
+        job: &Job<'_>,
+        gather: &Gather,
+        tables: &[Option<GatheredTable>],
+        placeholders: Placeholders,
+    ) -> Result<Vec<u8>> {
+        let name = |index: u32| match tables.get(index as usize) {
+            Some(Some(table)) => Ok(table.quoted_name()),
+            Some(None) => Ok(crate::sql::ident::quoted(&gather.inputs[index as usize].table)),
+            None => Err(Error::bug(format!("no table is gathered with the number {index}"))),
+        };
+        let mut template = Template::default();
+        for piece in &gather.query.pieces {
+            match piece {
+                Piece::Gathered(index) => template.push_text(name(*index)?.as_bytes()),
+                Piece::Text(text) => template.push_text(text),
+                other => template.pieces.push(other.clone()),
+            }
+        }
+        let arguments = Arguments::new(job, placeholders);
+        let values = SessionValues::new(self, job);
+        let mut text = Vec::with_capacity(job.text.len() + 256);
+        engine::render(&template, &arguments, &values, None, b"", &mut text)?;
+        Ok(text)
+    }
+
+    /// A connection to a server of the host keyspace, ready for tables to be made.
+    async fn host(&self, job: &Job<'_>, gather: &Gather, snapshot: &Snapshot) -> Result<PooledConnection> {
+        let keyspace = keyspace(snapshot, &gather.host)?;
+        let shards = keyspace.shards();
+        // Sessions differ in their host, so that none of several shards has all the work.
+        let shard = shards.get(job.session.identity.connection_id as usize % shards.len().max(1));
+        let shard = shard.ok_or_else(|| Error::bug(format!("the keyspace {} has no shard", gather.host)))?;
+        let target = place::target(job.session, keyspace, shard.name().clone());
+        let settings = load_settings();
+        let needs = Needs { flavor: job.flavor(), settings: settings.hash() };
+        let mut host = self.gateway().acquire(&target, &needs).await?;
+        host.mark(SessionState::TEMPORARY_TABLE);
+        host.sync_settings(&settings);
+        super::exchange::settle(&mut host).await?;
+        Ok(host)
+    }
+}
+
+fn keyspace<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Keyspace> {
+    let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"));
+    snapshot.topology.keyspace(name).ok_or_else(unknown)
+}
+
+/// A server's error with the names that the client knows.
+fn with_own_names(error: Error, tables: &[Option<GatheredTable>]) -> Error {
+    if error.kind().is_some() {
+        return error;
+    }
+    let text = String::from_utf8_lossy(error.message()).into_owned();
+    let renamed = tables
+        .iter()
+        .flatten()
+        .fold(text.clone(), |text, table| text.replace(table.name.as_str(), &table.original));
+    if renamed == text {
+        return error;
+    }
+    Error::from_backend(error.errno(), error.sqlstate(), renamed.as_bytes())
+}

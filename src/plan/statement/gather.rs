@@ -1,0 +1,125 @@
+//! The plan of last resort for queries: gather the rows of all tables at one server and leave the rest to it.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::plan::PlanContext;
+use crate::plan::primitive::{Gather, GatherInput, Query, Template};
+use crate::plan::semantics::references::{Reference, collect};
+use crate::plan::semantics::{Analysis, place};
+use crate::plan::source::Source;
+use crate::sql::ident::name_of;
+use crate::sql::{TokenKind, ast};
+use crate::topology::KeyspaceName;
+use crate::vschema::TableKind;
+
+/// Tables that one statement may gather: each takes a temporary table.
+const INPUTS_MAX: usize = 64;
+
+/// Plans `query`, whose analysis says how its text fits the servers.
+pub(super) fn plan(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    query: &ast::Query,
+    analysis: &Analysis,
+    reason: &str,
+) -> Result<Gather> {
+    let found = collect(ctx, source, query, analysis)?;
+    if found.references.len() > INPUTS_MAX {
+        return Err(Error::unsupported(format!("a query over shards of more than {INPUTS_MAX} tables")));
+    }
+    let host = host(&found.references).ok_or_else(|| Error::unsupported(reason))?;
+    let mentioned = Mentioned::of(source);
+    let inputs = found.references.iter().enumerate().map(|(index, reference)| {
+        let routing = place::of_instance(index, &found.analysis);
+        input(reference, routing, &mentioned)
+    });
+    let query = Template { pieces: source.pieces(source.range(), &found.edits).pieces };
+    Ok(Gather {
+        host,
+        inputs: inputs.collect(),
+        query,
+        repeats_arguments: found.repeats_arguments,
+        reason: reason.into(),
+    })
+}
+
+/// The keyspace whose tables are best left where they are: one that is not sharded, if there is one.
+fn host(references: &[Reference]) -> Option<KeyspaceName> {
+    let is_sharded =
+        |reference: &&Reference| matches!(reference.table.kind, TableKind::Sharded | TableKind::Pinned(_));
+    let all = references.iter().filter(|reference| !is_sharded(reference));
+    let plain = all.filter(|reference| !matches!(reference.table.kind, TableKind::Reference { .. }));
+    let mut counted: Vec<(KeyspaceName, usize)> = Vec::new();
+    for reference in plain {
+        match counted.iter_mut().find(|(keyspace, _)| *keyspace == reference.table.keyspace) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((reference.table.keyspace.clone(), 1)),
+        }
+    }
+    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let sharded = references.iter().find(is_sharded).or(references.first());
+    let sharded = sharded.map(|reference| reference.table.keyspace.clone());
+    counted.into_iter().next().map(|(keyspace, _)| keyspace).or(sharded)
+}
+
+fn input(
+    reference: &Reference,
+    routing: crate::plan::primitive::Routing,
+    mentioned: &Mentioned,
+) -> GatherInput {
+    let mut filters = reference.filters.clone();
+    for filter in &mut filters {
+        let text = std::mem::take(&mut filter.text);
+        if let Query::Template(text) = super::select::narrowed(Query::Template(text), &routing) {
+            filter.text = text;
+        }
+    }
+    GatherInput {
+        keyspace: reference.table.keyspace.clone(),
+        table: reference.table.name.as_str().into(),
+        alias: reference.alias.clone(),
+        is_everywhere: !matches!(reference.table.kind, TableKind::Sharded | TableKind::Pinned(_)),
+        columns: (!reference.is_whole).then(|| mentioned.columns(&reference.alias)),
+        filters,
+        rivals: reference.rivals.iter().filter_map(|index| u32::try_from(*index).ok()).collect(),
+        routing,
+        partitions: reference.partitions.as_str().into(),
+        lock: reference.lock.as_str().into(),
+    }
+}
+
+/// All names of a statement that may be columns. Read from its tokens, so that none is overlooked.
+struct Mentioned {
+    unqualified: BTreeSet<String>,
+    /// Qualifier and name.
+    qualified: BTreeSet<(String, String)>,
+}
+
+impl Mentioned {
+    fn of(source: &Source<'_>) -> Self {
+        let mut mentioned = Self { unqualified: BTreeSet::new(), qualified: BTreeSet::new() };
+        let tokens = source.tokens();
+        let kind = |index: usize| tokens.get(index).map(|token| token.kind);
+        let name = |index: usize| name_of(source.token_text(index).as_bytes()).into_owned();
+        for index in (0..tokens.len()).filter(|index| tokens[*index].kind.is_name()) {
+            let follows = kind(index + 1);
+            let is_quoted = tokens[index].kind == TokenKind::QuotedIdentifier;
+            if follows == Some(TokenKind::Dot) || follows == Some(TokenKind::LParen) && !is_quoted {
+                continue;
+            }
+            if index >= 2 && kind(index - 1) == Some(TokenKind::Dot) {
+                mentioned.qualified.insert((name(index - 2), name(index).to_lowercase()));
+            } else if is_quoted || !crate::sql::is_clause_word(&name(index)) {
+                mentioned.unqualified.insert(name(index).to_lowercase());
+            }
+        }
+        mentioned
+    }
+
+    fn columns(&self, alias: &str) -> Vec<Box<str>> {
+        let own = self.qualified.iter().filter(|(qualifier, _)| qualifier.eq_ignore_ascii_case(alias));
+        let all: BTreeSet<&String> = own.map(|(_, name)| name).chain(&self.unqualified).collect();
+        all.into_iter().map(|name| name.as_str().into()).collect()
+    }
+}

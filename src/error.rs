@@ -46,6 +46,12 @@ pub const ERRNO_READ_ONLY_TRANSACTION: u16 = 1792;
 /// `ER_DUP_ENTRY`: a unique key has the value already.
 pub const ERRNO_DUPLICATE_ENTRY: u16 = 1062;
 
+/// ER_XAER_NOTA: no prepared branch has this XID.
+pub const ERRNO_UNKNOWN_XID: u16 = 1397;
+
+/// Vitess's ERInAtomicRecovery, a warning: a transaction is decided, and recovery carries it out.
+pub const ERRNO_IN_RECOVERY: u16 = 302;
+
 /// ER_SP_UNDECLARED_VAR: a name where only a local variable could stand.
 pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 
@@ -116,6 +122,12 @@ error_kinds! {
     NoKeyspace = 1046 b"3D000" None, Client;
     /// A commit succeeded on some shards and failed on others.
     NonAtomicCommit = 1105 b"HY000" Some("VT15002: "), Router;
+    /// Nobody knows yet whether a commit in two phases has succeeded.
+    CommitUndecided = 1105 b"HY000" Some("VT15004: "), Router;
+    /// A commit in two phases failed before its decision: everything was rolled back.
+    CommitRolledBack = 1105 b"HY000" Some("VT15003: "), Router;
+    /// Mode SINGLE: a second shard would be changed.
+    SecondShard = 1317 b"70100" None, Client;
     /// The client cannot use the authentication plugin that its account needs.
     OldAuthentication = 1251 b"08004" None, Client;
     /// A packet is larger than allowed.

@@ -29,6 +29,7 @@ pub mod backend;
 pub mod gateway;
 pub mod store;
 pub mod tracker;
+pub mod twopc;
 
 // Layer 5: one client's conversation.
 pub mod executor;

@@ -130,6 +130,21 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Wait for a `KILL` at a server.
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Wait for a branch to be prepared, and for the decision: as long as a server may be silent ([`SILENCE_MAX`]).
+pub const TWOPC_DECIDE_WAIT: Duration = SILENCE_MAX;
+
+/// Wait for a branch to be committed when that is decided: then the client is answered, and recovery does it.
+pub const TWOPC_FINISH_WAIT: Duration = Duration::from_secs(5);
+
+/// Servers that one look for transactions in doubt asks at once.
+pub const RESOLVER_SERVERS_AT_ONCE: usize = 16;
+
+/// Wait for each server in that.
+pub const RESOLVER_WAIT: Duration = Duration::from_secs(5);
+
+/// Notes about ended or given up transactions that wait for the resolver; what is beyond is found by its looks.
+pub const RESOLVER_NOTES_MAX: usize = 4_096;
+
 /// Time between looks at the topology, VSchema and users files.
 pub const FILE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 

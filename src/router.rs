@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -13,16 +14,18 @@ use tokio::task::JoinSet;
 use crate::admin::Admin;
 use crate::backend::pool::PoolOptions;
 use crate::backend::{Password, Tls, TlsMode};
-use crate::config::{BackendTls, Config, StoreKind};
+use crate::config::{BackendTls, Config, StoreKind, TransactionMode};
 use crate::control::Control;
 use crate::executor::{Executor, ExecutorOptions};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::server::{Options, Parts, Registry, Server, UserStore, Workers};
+use crate::session::transaction::Mode;
 use crate::store::Snapshots;
 use crate::store::file::{FilePaths, FileStore};
 use crate::tracker::Tracker;
+use crate::twopc::{self, Faults, Resolver, ResolverTask};
 
 /// Why a router did not start: which part, and what is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,7 @@ pub struct Router {
     users: Arc<UserStore>,
     gateway: Arc<Gateway>,
     tracker: Arc<Tracker>,
+    resolver: ResolverTask,
 }
 
 impl Router {
@@ -56,14 +60,18 @@ impl Router {
         let workers = Arc::new(workers);
         let gateway = Gateway::new(store.snapshots().shared(), gateway_options(config, workers.all().len())?);
         let tracker = Arc::new(Tracker::new(store.snapshots().clone(), gateway.clone(), &metrics));
+        let (resolver, resolver_task) =
+            Resolver::new(gateway.clone(), store.snapshots().shared(), resolver_options(config));
         let executor = Arc::new(Executor::new(
             store.snapshots().shared(),
             gateway.clone(),
             tracker.clone(),
             registry.clone(),
+            resolver.clone(),
             executor_options(config)?,
         ));
         register_metrics(&metrics, &gateway, &executor, store.snapshots());
+        register_transactions(&metrics, &resolver);
         let options = Options::from_config(config).map_err(StartError)?;
         let parts = Parts {
             users: users.clone(),
@@ -81,6 +89,7 @@ impl Router {
         gateway.ready().await;
         tracker.ready().await;
         Ok(Self { server, http, control, store, users, gateway, tracker })
+        Ok(Self { server, http, control, store, users, gateway, resolver: resolver_task })
     }
 
     /// The address for MySQL clients.
@@ -103,6 +112,7 @@ impl Router {
         let mut background = JoinSet::new();
         background.spawn(self.store.run());
         background.spawn(self.tracker.run());
+        background.spawn(self.resolver.run());
         let users = self.users;
         background.spawn(async move { users.watch(limits::FILE_POLL_INTERVAL).await });
         if let Some((admin, listener)) = self.http {
@@ -181,7 +191,30 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
         default_tablet_type: config.default_tablet_type,
         tablet_type_names: config.tablet_type_names,
         fingerprint_seed: seed,
+        transaction_mode: mode(config.transaction.mode),
+        user_modes: config
+            .transaction
+            .user_modes
+            .iter()
+            .map(|(user, chosen)| (user.clone(), mode(*chosen)))
+            .collect(),
+        faults: Faults::new(config.fault_dir.clone()),
     })
+}
+
+fn mode(mode: TransactionMode) -> Mode {
+    match mode {
+        TransactionMode::Single => Mode::Single,
+        TransactionMode::Multi => Mode::Multi,
+        TransactionMode::TwoPc => Mode::TwoPc,
+    }
+}
+
+fn resolver_options(config: &Config) -> twopc::Options {
+    twopc::Options {
+        interval: config.transaction.resolve_interval,
+        abandon_age: config.transaction.abandon_age,
+    }
 }
 
 fn register_metrics(
@@ -223,6 +256,38 @@ fn register_metrics(
                 metrics.gauge(name, help, &labels).set(value as f64);
             }
         }
+    });
+}
+
+fn register_transactions(metrics: &Arc<Metrics>, resolver: &Arc<Resolver>) {
+    let ended = |outcome: &'static str| {
+        let help = "Transactions over several shards, by how they ended.";
+        metrics.counter("shardgate_distributed_transactions_total", help, &[("outcome", outcome)])
+    };
+    let recovered = |outcome: &'static str| {
+        let help = "Branches of transactions in doubt that this router has ended.";
+        metrics.counter("shardgate_recovered_branches_total", help, &[("outcome", outcome)])
+    };
+    let (committed, partial, rolled_back) = (ended("committed"), ended("partial"), ended("rolled_back"));
+    let (undecided, late) = (ended("undecided"), ended("left_to_recovery"));
+    let (commits, rollbacks) = (recovered("commit"), recovered("rollback"));
+    let help = "Transactions in doubt, as of the last look.";
+    let unresolved = metrics.gauge("shardgate_unresolved_transactions", help, &[]);
+    let resolver = resolver.clone();
+    metrics.on_render(move || {
+        let counters = resolver.counters();
+        for (series, count) in [
+            (&committed, &counters.committed),
+            (&partial, &counters.partial),
+            (&rolled_back, &counters.rolled_back),
+            (&undecided, &counters.undecided),
+            (&late, &counters.left_to_recovery),
+            (&commits, &counters.recovered_commits),
+            (&rollbacks, &counters.recovered_rollbacks),
+        ] {
+            series.absolute(count.load(Ordering::Relaxed));
+        }
+        unresolved.set(counters.unresolved.load(Ordering::Relaxed) as f64);
     });
 }
 

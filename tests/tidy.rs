@@ -32,16 +32,17 @@ const LAYERS: &[(&str, &str)] = &[
     ("gateway", "backend net topology vschema wire"),
     ("store", "schema topology vschema"),
     ("tracker", "backend gateway schema store topology vschema wire"),
+    ("twopc", "backend gateway topology"),
     // Layer 5: one client's conversation. The server knows nothing of SQL; the executor plugs into it.
-    ("executor", "backend engine gateway plan server session sql topology tracker value vschema wire"),
+    ("executor", "backend engine gateway plan server session sql topology tracker twopc value vschema wire"),
     ("server", "config net wire"),
     ("session", "backend gateway sql topology value vschema wire"),
     // Layer 6: the edges.
     ("admin", ""),
     ("cli", "config local plan router schema sql topology vschema"),
-    ("control", "gateway store"),
+    ("control", "gateway store twopc"),
     ("local", "topology"),
-    ("router", "admin control backend config executor gateway server store tracker"),
+    ("router", "admin control backend config executor gateway server session store tracker twopc"),
 ];
 
 const VOCABULARY: &[&str] = &["error", "limits", "metrics"];

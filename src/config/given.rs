@@ -55,18 +55,34 @@ impl Given {
         check_address(&text).map(|()| Some(text))
     }
 
-    /// A list of `host:port`: an array, or text separated by commas.
-    pub(super) fn addresses(&self) -> Result<Vec<String>, String> {
-        let addresses: Vec<String> = match self {
+    /// A list of texts: an array, or one text separated by commas.
+    pub(super) fn list(&self) -> Result<Vec<String>, String> {
+        match self {
             Self::File { value: toml::Value::Array(items), dir } => {
                 let text = |item: &toml::Value| Self::File { value: item.clone(), dir: dir.clone() }.text();
-                items.iter().map(text).collect::<Result<_, _>>()?
+                items.iter().map(text).collect()
             }
-            Self::File { value, .. } => {
-                return Err(format!("must be a list of strings, not {}", describe(value)));
-            }
-            Self::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+            Self::File { value, .. } => Err(format!("must be a list of strings, not {}", describe(value))),
+            Self::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
+            Self::Text(text) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+        }
+    }
+
+    /// A list of `name=word`, each word one of some.
+    pub(super) fn choices<T: Copy>(&self, choices: &[(&str, T)]) -> Result<Vec<(String, T)>, String> {
+        let pair = |item: String| {
+            let (name, word) = item
+                .split_once('=')
+                .ok_or_else(|| format!("must be a list of name=word; {item:?} is not"))?;
+            let choice = Self::Text(word.trim().to_owned()).choice(choices)?;
+            Ok((name.trim().to_owned(), choice))
         };
+        self.list()?.into_iter().map(pair).collect()
+    }
+
+    /// A list of `host:port`: an array, or text separated by commas.
+    pub(super) fn addresses(&self) -> Result<Vec<String>, String> {
+        let addresses = self.list()?;
         addresses.iter().try_for_each(|address| check_address(address))?;
         Ok(addresses)
     }
@@ -164,6 +180,17 @@ mod tests {
             assert!(text(bad).optional_address().is_err(), "{bad}");
         }
         assert_eq!(text("a:1, b:2").addresses(), Ok(vec!["a:1".to_owned(), "b:2".to_owned()]));
+    }
+
+    #[test]
+    fn lists_of_choices() {
+        let words = [("one", 1), ("two", 2)];
+        assert_eq!(
+            text("a=one, b = TWO").choices(&words),
+            Ok(vec![("a".to_owned(), 1), ("b".to_owned(), 2)])
+        );
+        assert_eq!(text("").choices(&words), Ok(Vec::new()));
+        assert!(text("a").choices(&words).is_err() && text("a=three").choices(&words).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The list of every configuration key: name, default, documentation and setter.
 
 use super::given::Given;
-use super::{AuthPlugin, BackendTls, Config, LogFormat, LogLevel, Secret, StoreKind};
+use super::{AuthPlugin, BackendTls, Config, LogFormat, LogLevel, Secret, StoreKind, TransactionMode};
 use crate::topology::{TabletType, TabletTypeNames};
 
 /// One key. Its environment variable is [`Key::environment`].
@@ -133,6 +133,18 @@ pub(super) const KEYS: &[Key] = keys! {
     "vschema.dir" = r#""vschema""#,
         "Folder with one `<keyspace>.json` for each keyspace, and `routing_rules.json`. Reread when a file changes. With etcd they are kept there instead.",
         |draft, given| draft.config.vschema.dir = given.path()?;
+    "transaction.mode" = r#""multi""#,
+        "How transactions over several shards commit: `single` (changes on one shard only), `multi` (shard by shard) or `twopc` (all or none).",
+        |draft, given| draft.config.transaction.mode = given.choice(&TRANSACTION_MODES)?;
+    "transaction.user_modes" = "[]",
+        "The same for certain users, as a list of `\"user=mode\"`. A session may choose with `SET transaction_mode`.",
+        |draft, given| draft.config.transaction.user_modes = given.choices(&TRANSACTION_MODES)?;
+    "transaction.resolve_interval_ms" = "2000",
+        "Milliseconds between looks for transactions of mode `twopc` that were left in doubt.",
+        |draft, given| draft.config.transaction.resolve_interval = given.milliseconds()?;
+    "transaction.abandon_age_ms" = "15000",
+        "Milliseconds after which a prepared transaction without decision is rolled back.",
+        |draft, given| draft.config.transaction.abandon_age = given.milliseconds()?;
     "http.listen" = r#""127.0.0.1:15000""#,
         "Address of status page and metrics, `host:port`. Empty: off.",
         |draft, given| draft.config.http.listen = given.optional_address()?;
@@ -155,6 +167,11 @@ const TABLET_TYPES: [(&str, TabletType); 4] = [
 ];
 const TYPE_NAMES: [(&str, TabletTypeNames); 2] =
     [("classic", TabletTypeNames::Classic), ("primary", TabletTypeNames::Primary)];
+const TRANSACTION_MODES: [(&str, TransactionMode); 3] = [
+    ("single", TransactionMode::Single),
+    ("multi", TransactionMode::Multi),
+    ("twopc", TransactionMode::TwoPc),
+];
 const AUTH_PLUGINS: [(&str, AuthPlugin); 2] = [
     ("caching_sha2_password", AuthPlugin::CachingSha2Password),
     ("mysql_native_password", AuthPlugin::MysqlNativePassword),

@@ -8,7 +8,7 @@ use super::given::{Given, folder_of};
 use super::keys::{Draft, KEYS, Key};
 use super::{
     AuthPlugin, BackendConfig, BackendTls, Config, ListenConfig, LogConfig, LogFormat, LogLevel, MysqlConfig,
-    Secret, ServerTls, StoreKind, TopologyConfig, VSchemaConfig,
+    Secret, ServerTls, StoreKind, TopologyConfig, TransactionConfig, TransactionMode, VSchemaConfig,
 };
 use crate::limits;
 use crate::topology::{TabletType, TabletTypeNames};
@@ -89,9 +89,13 @@ impl Config {
             let key = find(name).ok_or_else(|| unknown("command line", name))?;
             draft.set("command line", key, &Given::Text(text.clone()))?;
         }
+        draft.config.fault_dir = environment(FAULT_DIR).map(PathBuf::from);
         draft.finish(&source)
     }
 }
+
+/// For tests alone, so it is no key.
+const FAULT_DIR: &str = "SHARDGATE_FAULT_DIR";
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let refuse = |rule: String| ConfigError { source: path.display().to_string(), key: None, rule };
@@ -178,9 +182,16 @@ impl Draft {
             },
             topology: TopologyConfig { store: StoreKind::File, file: PathBuf::new(), endpoints: Vec::new() },
             vschema: VSchemaConfig { dir: PathBuf::new() },
+            transaction: TransactionConfig {
+                mode: TransactionMode::Multi,
+                user_modes: Vec::new(),
+                resolve_interval: Duration::ZERO,
+                abandon_age: Duration::ZERO,
+            },
             http: ListenConfig { listen: None },
             control: ListenConfig { listen: None },
             log: LogConfig { format: LogFormat::Text, level: LogLevel::Info },
+            fault_dir: None,
         };
         Self { config, password: String::new(), password_file: None, tls_cert: None, tls_key: None }
     }

@@ -38,12 +38,16 @@ pub struct Config {
     pub topology: TopologyConfig,
     /// Where the tables' distribution is described.
     pub vschema: VSchemaConfig,
+    /// Transactions over several shards.
+    pub transaction: TransactionConfig,
     /// Status page and metrics.
     pub http: ListenConfig,
     /// Control API of `shardgate ctl`.
     pub control: ListenConfig,
     /// Log output.
     pub log: LogConfig,
+    /// Where tests stop commits (`SHARDGATE_FAULT_DIR`); there is no key for it.
+    pub fault_dir: Option<PathBuf>,
 }
 
 /// `[mysql]`: listening for clients.
@@ -146,6 +150,30 @@ pub enum StoreKind {
 pub struct VSchemaConfig {
     /// Folder of `<keyspace>.json` files and `routing_rules.json`.
     pub dir: PathBuf,
+}
+
+/// `[transaction]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionConfig {
+    /// How they commit.
+    pub mode: TransactionMode,
+    /// The same for certain users.
+    pub user_modes: Vec<(String, TransactionMode)>,
+    /// Time between looks for transactions in doubt.
+    pub resolve_interval: Duration,
+    /// A prepared transaction that has had no decision for so long is rolled back.
+    pub abandon_age: Duration,
+}
+
+/// How transactions over several shards commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionMode {
+    /// There are none.
+    Single,
+    /// Shard by shard.
+    Multi,
+    /// In two phases.
+    TwoPc,
 }
 
 /// `[http]` and `[control]`.

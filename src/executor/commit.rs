@@ -1,4 +1,4 @@
-//! Ending a transaction on all its shards: mode MULTI of Vitess, shard by shard.
+//! Ending a transaction on all its shards: mode MULTI of Vitess, shard by shard. Mode TWOPC is in [`super::two_phase`].
 //!
 //! A transaction of one shard is exactly that server's own. With several, the first commit decides whether the others
 //! are tried; when one of those fails, the client is told which shards have committed, which have not, and of which
@@ -14,6 +14,7 @@ use super::transaction::run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::session::transaction::ShardSession;
+use crate::twopc::Counters;
 use crate::wire::Command;
 
 impl Executor {
@@ -35,6 +36,13 @@ impl Executor {
     }
 
     async fn commit_shards(&self, session: &mut Session) -> Result<()> {
+        let shards = session.transaction.shards.iter();
+        let written = shards.filter(|shard| shard.in_transaction && shard.has_written).count();
+        if written > 1
+            && let Some(dtid) = session.transaction.dtid.clone()
+        {
+            return Box::pin(self.commit_in_two_phases(session, &dtid)).await;
+        }
         let coordinator = session.transaction.coordinator.clone();
         let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
         let mut participants: Vec<&mut ShardSession> = participants.collect();
@@ -51,7 +59,14 @@ impl Executor {
         let rest = rest.iter().zip(outcomes).filter(|(shard, _)| shard.has_written);
         let rest: Vec<(&ShardSession, Result<()>)> =
             rest.map(|(shard, outcome)| (&**shard, outcome)).collect();
-        non_atomic(first, &rest)
+        let outcome = non_atomic(first, &rest);
+        let counters = self.resolver().counters();
+        match &outcome {
+            Ok(()) if written > 1 => Counters::add(&counters.committed),
+            Ok(()) => {}
+            Err(_) => Counters::add(&counters.partial),
+        }
+        outcome
     }
 
     /// Rolls everything back. A connection on which that fails is closed, which has the same effect.
@@ -65,7 +80,7 @@ impl Executor {
 }
 
 /// Commits one shard's part, in one exchange.
-async fn commit_one(shard: &mut ShardSession) -> Result<()> {
+pub(super) async fn commit_one(shard: &mut ShardSession) -> Result<()> {
     let Some(xid) = shard.branch.clone() else { return run(shard, "COMMIT").await };
     settle(&mut shard.connection).await?;
     let connection = &mut shard.connection;
@@ -95,7 +110,7 @@ pub(super) async fn roll_back(shard: &mut ShardSession) {
 
 /// Receives every reply that is owed; only the last one counts: a branch that the server has rolled back already may
 /// not be ended, but it can be forgotten.
-async fn discard_all(shard: &mut ShardSession) -> Result<()> {
+pub(super) async fn discard_all(shard: &mut ShardSession) -> Result<()> {
     let connection = &mut shard.connection;
     connection.flush().await?;
     let mut outcome = Ok(());

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::Executor;
 use super::job::{Execution, Job};
+use super::two_phase::{check_write, join_transaction};
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::backend::{ReplySink, SessionSettings, SessionState};
 use crate::error::{Error, ErrorKind, Origin, Result, Retry};
 use crate::gateway::Target;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::session::transaction::{Characteristics, ShardSession, Transaction};
+use crate::session::transaction::{Characteristics, Mode, ShardSession, Transaction};
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Command, ReplyKind, ReplySummary};
 
@@ -54,6 +55,9 @@ impl Executor {
         is_write: bool,
     ) -> Result<ReplySummary> {
         let needs = job.needs();
+        if is_write && job.session.transaction.is_active() {
+            check_write(job.session, std::slice::from_ref(target))?;
+        }
         for attempt in 0.. {
             let mut lease = self.lease(job.session, target, &needs).await?;
             let outcome = exchange(job, &mut lease, payload).await;
@@ -84,6 +88,7 @@ impl Executor {
     pub(super) async fn lease(&self, session: &mut Session, target: &Target, needs: &Needs) -> Result<Lease> {
         let settings = Arc::clone(session.statement_settings());
         let system_database = session.target.system_database.clone();
+        let mode = session.settings.transaction_mode;
         let transaction = &mut session.transaction;
         let in_transaction = transaction.is_active();
         let pin = transaction.pin_next.take();
@@ -93,7 +98,7 @@ impl Executor {
                 let connection = self.gateway().acquire(target, needs).await?;
                 if !in_transaction && pin.is_none() {
                     let mut lease = Lease::Transient(connection);
-                    prepare_connection(&mut lease, transaction, &settings);
+                    prepare_connection(&mut lease, transaction, &settings, mode)?;
                     if transaction.is_one_shot {
                         let characteristics = transaction.characteristics.clone();
                         characterize(lease.connection(transaction), &characteristics);
@@ -119,7 +124,7 @@ impl Executor {
             shard.connection.mark(pin.state());
         }
         let mut lease = Lease::Held(index);
-        prepare_connection(&mut lease, transaction, &settings);
+        prepare_connection(&mut lease, transaction, &settings, mode)?;
         enter_database(&mut lease, transaction, system_database.as_deref());
         Ok(lease)
     }
@@ -145,7 +150,12 @@ fn enter_database(lease: &mut Lease, transaction: &mut Transaction, database: Op
 }
 
 /// Queues the settings and the beginning of the transaction that the connection lacks.
-fn prepare_connection(lease: &mut Lease, transaction: &mut Transaction, settings: &Arc<SessionSettings>) {
+fn prepare_connection(
+    lease: &mut Lease,
+    transaction: &mut Transaction,
+    settings: &Arc<SessionSettings>,
+    mode: Mode,
+) -> Result<()> {
     let begin = match lease {
         Lease::Held(index) => {
             let active = transaction.is_active();
@@ -154,17 +164,16 @@ fn prepare_connection(lease: &mut Lease, transaction: &mut Transaction, settings
         }
         Lease::Transient(_) => false,
     };
-    let statements: Vec<String> = if begin {
-        let savepoints = transaction.savepoints.iter().map(|name| savepoint_statement("SAVEPOINT", name));
-        transaction.characteristics.begin_statements().chain(savepoints).collect()
-    } else {
-        Vec::new()
+    let statements: Vec<String> = match lease {
+        Lease::Held(index) if begin => join_transaction(transaction, *index, mode)?,
+        _ => Vec::new(),
     };
     let connection = lease.connection(transaction);
     connection.sync_settings(settings);
     for statement in &statements {
         connection.queue(&Command::Query(statement.as_bytes()));
     }
+    Ok(())
 }
 
 /// What `SET TRANSACTION` asked for the next transaction, for a statement that is one by itself.

@@ -6,7 +6,7 @@ use crate::backend::Flavor;
 use crate::backend::pool::Needs;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::sql::Lexed;
+use crate::sql::{Lexed, StatementKind};
 use crate::topology::Snapshot;
 use crate::wire::statement::{LongData, Parameters};
 use crate::wire::{Capabilities, StatusFlags, StatusPatch};
@@ -53,6 +53,16 @@ impl Job<'_> {
     /// What connections for this statement must be like.
     pub(super) fn needs(&self) -> Needs {
         Needs { flavor: self.flavor(), settings: self.session.statement_settings().hash() }
+    }
+
+    /// May the statement change something? Whatever is not known to read only may.
+    pub(super) fn is_write(&self) -> bool {
+        let kind = self.lexed.kind;
+        let only_tells = matches!(
+            kind,
+            StatementKind::Describe | StatementKind::Empty | StatementKind::Help | StatementKind::Show
+        );
+        !only_tells && !self.lexed.is_read_only_query()
     }
 
     /// The flavor that lets replies pass to this client without translation.

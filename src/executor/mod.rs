@@ -36,6 +36,7 @@ mod show;
 mod table;
 mod target;
 mod transaction;
+mod two_phase;
 mod variables;
 mod write;
 
@@ -49,9 +50,11 @@ use crate::gateway::Gateway;
 use crate::server::{ClientInfo, ClientStream, Flow, Handler, Registry};
 use crate::session::settings::Settings;
 use crate::session::target::SessionTarget;
+use crate::session::transaction::Mode;
 use crate::session::{Identity, Session};
 use crate::topology::{Snapshot, TabletType, TabletTypeNames};
 use crate::tracker::Tracker;
+use crate::twopc::{Faults, Resolver};
 use crate::wire::charset::{Charset, collation_name};
 use crate::wire::{Command, StatusFlags};
 
@@ -69,6 +72,12 @@ pub struct ExecutorOptions {
     pub tablet_type_names: TabletTypeNames,
     /// Seed of statement fingerprints: random, so that nobody can prepare colliding texts.
     pub fingerprint_seed: u64,
+    /// How transactions commit in sessions that do not say it.
+    pub transaction_mode: Mode,
+    /// The same for sessions of certain users.
+    pub user_modes: Vec<(String, Mode)>,
+    /// Where tests stop commits.
+    pub faults: Faults,
 }
 
 /// Runs the statements of all clients.
@@ -80,6 +89,7 @@ pub struct Executor {
     options: ExecutorOptions,
     plans: PlanCache,
     sequences: Sequences,
+    resolver: Arc<Resolver>,
 }
 
 impl Executor {
@@ -89,6 +99,7 @@ impl Executor {
         gateway: Arc<Gateway>,
         tracker: Arc<Tracker>,
         registry: Arc<Registry>,
+        resolver: Arc<Resolver>,
         options: ExecutorOptions,
     ) -> Self {
         Self {
@@ -99,6 +110,7 @@ impl Executor {
             options,
             plans: PlanCache::new(),
             sequences: Sequences::default(),
+            resolver,
         }
     }
 
@@ -116,6 +128,10 @@ impl Executor {
         &self.gateway
     }
 
+    fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
     fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -130,7 +146,10 @@ impl Executor {
             user: client.user.clone(),
             host: client.entry.host().into(),
         };
-        let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed);
+        let of_user = self.options.user_modes.iter().find(|(user, _)| **user == *client.user);
+        let mode = of_user.map_or(self.options.transaction_mode, |(_, mode)| *mode);
+        let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed)
+            .with_initial_mode(mode);
         let mut session = Session::new(identity, settings);
         session.target.tablet_type = self.options.default_tablet_type;
         session.shield = client.entry.shield().clone();

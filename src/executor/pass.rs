@@ -23,7 +23,7 @@ impl Executor {
             Some(execution) => Payload::Execute(text, execution),
             None => Payload::Query(text),
         };
-        let is_write = !job.lexed.is_read_only_query();
+        let is_write = job.is_write();
         self.forward(job, &target, payload, is_write).await.map(drop)
     }
 

@@ -138,7 +138,7 @@ impl Executor {
 
     /// The statement at its only shard: the reply's packets pass through.
     async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
-        let is_write = !job.lexed.is_read_only_query();
+        let is_write = job.is_write();
         let Query::Template(template) = query else {
             let payload = match job.execution {
                 Some(execution) => Payload::Execute(job.text, execution),

@@ -10,6 +10,7 @@ use super::exchange::Lease;
 use super::job::Job;
 use super::outcome::collect_warnings;
 use super::transaction::run;
+use super::two_phase::check_write;
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::engine::WriteOutcome;
 use crate::error::{ERRNO_DEADLOCK, Error, Result};
@@ -34,12 +35,17 @@ impl Executor {
         texts: &[(Target, Vec<u8>)],
         is_transactional: bool,
     ) -> Result<Vec<WriteOutcome>> {
+        let targets: Vec<Target> = texts.iter().map(|(target, _)| target.clone()).collect();
         if let [(target, text)] = texts {
+            if session.transaction.is_active() {
+                check_write(session, &targets)?;
+            }
             return Ok(vec![self.change_one(session, needs, target, text).await?]);
         }
         if !is_transactional {
             return self.change_each(session, needs, texts).await;
         }
+        check_write(session, &targets)?;
         let is_own_transaction = !session.transaction.is_active();
         session.transaction.open();
         let outcome = self.change_all(session, needs, texts, is_own_transaction).await;

@@ -88,8 +88,7 @@ impl Router {
         let control = control.map(|listener| (Control { gateway: gateway.clone(), snapshots }, listener));
         gateway.ready().await;
         tracker.ready().await;
-        Ok(Self { server, http, control, store, users, gateway, tracker })
-        Ok(Self { server, http, control, store, users, gateway, resolver: resolver_task })
+        Ok(Self { server, http, control, store, users, gateway, tracker, resolver: resolver_task })
     }
 
     /// The address for MySQL clients.

@@ -38,6 +38,7 @@ mod target;
 mod transaction;
 mod two_phase;
 mod variables;
+mod wording;
 mod write;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use super::prepared::Preparation;
 use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
 use super::session_values::SessionValues;
 use crate::engine::{self, FoundPlaces, InsertBatch, InsertSource, Run, ShardPart, Shards};
-use crate::error::{ERRNO_UNDECLARED_VARIABLE, Error, ErrorKind, Result};
+use crate::error::{ERRNO_UNDECLARED_VARIABLE, ERRNOS_OF_RESOLUTION, Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
 use crate::plan::primitive::{EachShard, Insert, Piece, Primitive, Query, Route, Routing, Several, Template};
@@ -95,7 +95,7 @@ impl Executor {
         }
         let snapshot = job.snapshot.clone();
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
-        match &route.several {
+        let outcome = match &route.several {
             Several::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Several::Combine(tree) => {
                 let mut has_begun = false;
@@ -115,6 +115,10 @@ impl Executor {
                 );
                 Box::pin(self.gather_instead(job, route, error)).await
             }
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Box::pin(self.in_servers_words(job, route, &parts, error)).await),
         }
     }
 
@@ -280,7 +284,12 @@ impl Executor {
     }
 
     /// A template's text for one shard.
-    fn render(&self, job: &Job<'_>, template: &Template, placeholders: Placeholders) -> Result<Vec<u8>> {
+    pub(super) fn render(
+        &self,
+        job: &Job<'_>,
+        template: &Template,
+        placeholders: Placeholders,
+    ) -> Result<Vec<u8>> {
         let arguments = Arguments::new(job, placeholders);
         let values = SessionValues::new(self, job);
         let mut text = Vec::with_capacity(job.text.len() + 64);
@@ -428,7 +437,9 @@ impl Executor {
 
 /// Is it an error that any server gives to this text, whatever its tables are?
 fn is_about_the_text(errno: u16) -> bool {
-    errno == ErrorKind::Syntax.errno() || errno == ERRNO_UNDECLARED_VARIABLE
+    errno == ErrorKind::Syntax.errno()
+        || errno == ERRNO_UNDECLARED_VARIABLE
+        || ERRNOS_OF_RESOLUTION.contains(&errno)
 }
 
 /// Where a route leads, without borrowing the job.

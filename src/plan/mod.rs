@@ -98,8 +98,19 @@ impl PlanContext<'_> {
         if keyspace.is_some_and(is_system_schema) {
             return Ok(FoundTable::System);
         }
-        let found = self.vschema.find_table(keyspace, name, self.tablet_type)?;
-        Ok(FoundTable::Table(found.table))
+        match self.vschema.find_table(keyspace, name, self.tablet_type) {
+            Ok(found) => Ok(FoundTable::Table(found.table)),
+            Err(error) if error.kind() == Some(ErrorKind::UnknownTable) => {
+                // Queries look for views first.
+                let is_view = self.find_view(qualifier, name).is_some();
+                Err(if is_view {
+                    Error::unsupported(format!("changes through the view {name}"))
+                } else {
+                    error
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The view of that name, with its keyspace, if the name means no table of the VSchema. Views of unsharded

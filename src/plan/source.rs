@@ -94,6 +94,11 @@ impl<'a> Source<'a> {
         self.lexed
     }
 
+    /// The text, to the end of the statement.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
     /// All tokens, without the end.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
@@ -232,6 +237,11 @@ impl Edits {
     /// Puts pieces in at `offset`.
     pub fn insert_pieces(&mut self, offset: usize, pieces: Vec<Piece>) {
         self.edits.push((offset..offset, pieces));
+    }
+
+    /// Makes the changes of another list too.
+    pub fn extend(&mut self, other: Self) {
+        self.edits.extend(other.edits);
     }
 
     /// Is nothing changed?

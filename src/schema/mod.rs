@@ -81,7 +81,7 @@ impl Schemas {
         Self { keyspaces: kept.map(|(name, schema)| (name.clone(), schema.clone())).collect() }
     }
 
-    /// The VSchema with columns for every table whose VSchema has no complete list of its own.
+    /// The VSchema with the columns of every table that is known here.
     pub fn complete(&self, vschema: &VSchema) -> VSchema {
         vschema.with_columns(&|keyspace| {
             let relations = self.schema(keyspace).into_iter().flat_map(|schema| schema.relations());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_without_a_list_of_their_own_get_one() {
+    fn the_servers_lists_go_before_those_of_the_vschema() {
         let known = schemas("s", vec![relation("a", &["id", "v"]), relation("own", &["id", "v"])]);
         let complete = known.complete(&vschema());
         let table = |name: &str| complete.keyspace("s").unwrap().table(name).unwrap().clone();
@@ -178,7 +178,8 @@ mod tests {
         assert_eq!((names, a.column_list_authoritative), (vec!["id", "v"], true));
         assert_eq!((a.columns[1].column_type, &a.kind), (ColumnType::Int64, &TableKind::Sharded));
         assert_eq!(a.column_vindexes[0].columns[0], "id");
-        assert_eq!(table("own").columns.len(), 1);
+        assert_eq!(table("own").columns.len(), 2);
+        assert_eq!(vschema().keyspace("s").unwrap().table("own").unwrap().columns.len(), 1);
         // Servers may have more than the VSchema lists; in a sharded keyspace it says where rows are.
         let more = schemas("s", vec![relation("other", &["id"])]).complete(&vschema());
         assert!(more.find_table(Some("s"), "other", crate::topology::TabletType::Primary).is_err());

@@ -15,7 +15,7 @@ use crate::vschema::VSchema;
 pub struct Snapshot {
     /// Grows by one with each change.
     pub version: u64,
-    /// How tables are spread. Tables without a complete list of columns of their own have the schemas' one.
+    /// How tables are spread. Tables that are in the schemas have their columns from there.
     pub vschema: Arc<VSchema>,
     /// What the servers say about their tables.
     pub schemas: Arc<Schemas>,

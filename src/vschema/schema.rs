@@ -99,8 +99,8 @@ impl VSchema {
         self.keyspaces.values().flat_map(|keyspace| keyspace.errors.iter().map(String::as_str))
     }
 
-    /// The same with columns from elsewhere: `columns_of` gives the tables that servers have in a keyspace. A
-    /// complete list of the VSchema's own is kept. Tables that an unsharded keyspace has beside the listed ones
+    /// The same with columns from elsewhere: `columns_of` gives the tables that servers have in a keyspace. They
+    /// know better than any list of the VSchema's own, which may be as old as its file. Tables that an unsharded keyspace has beside the listed ones
     /// become known, and unqualified names may mean them when no listed table has that name.
     #[must_use]
     pub fn with_columns(&self, columns_of: &dyn Fn(&KeyspaceName) -> Vec<(TableName, Vec<Column>)>) -> Self {
@@ -108,7 +108,6 @@ impl VSchema {
         for keyspace in vschema.keyspaces.values_mut() {
             for (name, columns) in columns_of(&keyspace.name) {
                 match keyspace.tables.get_mut(&name) {
-                    Some(table) if table.column_list_authoritative => {}
                     Some(table) => {
                         let table = Arc::make_mut(table);
                         table.columns = columns;

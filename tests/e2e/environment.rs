@@ -2,7 +2,8 @@
 //! and the router as its own process.
 //!
 //! The keyspaces `u` (unsharded), `s1`, `s2` and `s4` (1, 2 and 4 shards) have the same tables. Shards of
-//! different keyspaces share servers, each in a database of its own: five servers are enough.
+//! different keyspaces share servers, each in a database of its own: five servers are enough. The VSchema of `s4`
+//! lists no columns, so what is planned there rests on what the servers say.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -181,9 +182,11 @@ impl Environment {
         for (options, database) in databases {
             let mut client = Client::login(&options.database(&database)).map_err(error)?;
             // What a script created and left behind.
-            for row in client.rows("show tables").map_err(error)? {
+            for row in client.rows("show full tables").map_err(error)? {
                 let table = row[0].clone().unwrap_or_default();
-                if self.tables.contains(&table) {
+                if row[1].as_deref() == Some("VIEW") {
+                    client.run(&format!("drop view `{table}`")).map_err(error)?;
+                } else if self.tables.contains(&table) {
                     client.run(&format!("delete from `{table}`")).map_err(error)?;
                 } else if !table.ends_with("_seq") && !table.ends_with("_idx") {
                     client.run(&format!("drop table `{table}`")).map_err(error)?;
@@ -313,8 +316,11 @@ impl Topology {
                 .enumerate()
                 .map(|(index, shard)| ((*shard).to_owned(), (FIRST_SERVER[position] + index) % SERVER_COUNT))
                 .collect();
-            let vschema =
-                if *keyspace == "u" { unsharded_vschema() } else { VSCHEMA.replace("{ks}", keyspace) };
+            let vschema = match *keyspace {
+                "u" => unsharded_vschema(),
+                "s4" => without_columns(&VSCHEMA.replace("{ks}", keyspace)),
+                _ => VSCHEMA.replace("{ks}", keyspace),
+            };
             Keyspace { name: (*keyspace).to_owned(), shards, vschema }
         });
         Self { keyspaces: keyspaces.collect() }
@@ -360,6 +366,19 @@ fn unsharded_vschema() -> String {
         );
     }
     format!("{{\"tables\": {{\n  {}\n}}}}\n", names.join(",\n  "))
+}
+
+/// A VSchema that leaves it to the router to ask the servers for columns.
+fn without_columns(vschema: &str) -> String {
+    let mut vschema: serde_json::Value = serde_json::from_str(vschema).unwrap_or_default();
+    let tables = vschema.get_mut("tables").and_then(serde_json::Value::as_object_mut);
+    for table in tables.into_iter().flat_map(serde_json::Map::values_mut) {
+        if let Some(table) = table.as_object_mut() {
+            table.remove("columns");
+            table.remove("column_list_authoritative");
+        }
+    }
+    vschema.to_string()
 }
 
 /// The router as a process, with everything it needs in one folder.

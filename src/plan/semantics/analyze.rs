@@ -43,6 +43,12 @@ impl<'a> Analyzer<'a> {
         Self { ctx, source, analysis: Analysis::default(), depth: 0, used_ctes: Vec::new() }
     }
 
+    /// For a text inside of this one: it goes on with the analysis, which must be taken back.
+    pub(super) fn inside<'v>(&mut self, ctx: &'v PlanContext<'v>, source: &'v Source<'v>) -> Analyzer<'v> {
+        let analysis = std::mem::take(&mut self.analysis);
+        Analyzer { ctx, source, analysis, depth: self.depth + 1, used_ctes: Vec::new() }
+    }
+
     /// A query with its WITH, ORDER BY and LIMIT.
     pub(crate) fn query(
         &mut self,
@@ -436,7 +442,12 @@ fn outputs_of(select: &Select, scope: &Scope<'_>) -> Columns {
     for item in &select.projection {
         let (name, expr) = match item {
             SelectItem::Wildcard(_) => {
-                scope.sources.iter().for_each(|source| star(&source.columns));
+                for source in &scope.sources {
+                    let is_own = |column: &&Output| !source.has_merged(&column.name);
+                    let known = source.columns.visible().filter(is_own).cloned().collect();
+                    // Columns that a join has made one stand first: only names count then, not places.
+                    star(&Columns { known, is_open: source.columns.is_open || !source.merged.is_empty() });
+                }
                 continue;
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {

@@ -51,7 +51,7 @@ impl Analyzer<'_> {
                 JoinConstraint::Using(columns) => {
                     self.using(columns, scope, first_source..right_source, &allowed, outer);
                 }
-                JoinConstraint::Natural => self.natural(scope, first_source..right_source, &allowed),
+                JoinConstraint::Natural => self.natural(scope, first_source..right_source, &allowed, outer),
                 JoinConstraint::None => {}
             }
         }
@@ -84,19 +84,27 @@ impl Analyzer<'_> {
         facts.apply(allowed, &mut self.analysis);
     }
 
-    /// `NATURAL`: columns that both sides are known to have are equal; there may be more.
-    fn natural(&mut self, scope: &Scope<'_>, left: Range<usize>, allowed: &Range<usize>) {
+    /// `NATURAL`: columns that both sides are known to have are equal and become one; there may be more.
+    fn natural(&mut self, scope: &mut Scope<'_>, left: Range<usize>, allowed: &Range<usize>, outer: Outer) {
         let mut facts = Facts::default();
-        let keys = |sources: &[TableSource]| {
-            let known = sources.iter().flat_map(|source| source.columns.known.iter());
-            known.filter_map(|column| Some((column.name.clone(), column.key.clone()?))).collect::<Vec<_>>()
+        let own = |sources: &[TableSource]| {
+            let each = sources.iter().flat_map(|source| {
+                source.columns.visible().filter(|column| !source.has_merged(&column.name)).cloned()
+            });
+            each.collect::<Vec<Output>>()
         };
-        let right = keys(&scope.sources[left.end..]);
-        for (name, key) in keys(&scope.sources[left]) {
-            let mut same = right.iter().filter(|(other, _)| other.eq_ignore_ascii_case(&name));
-            if let (Some((_, other)), None) = (same.next(), same.next()) {
-                facts.add_equal_columns(key, other.clone());
+        let right = left.end..scope.sources.len();
+        let right_columns = own(&scope.sources[right.clone()]);
+        let hidden = if outer == Outer::Right { left.clone() } else { right };
+        for column in own(&scope.sources[left]) {
+            let mut same = right_columns.iter().filter(|other| other.name.eq_ignore_ascii_case(&column.name));
+            let (Some(other), None) = (same.next(), same.next()) else { continue };
+            if let (Some(left), Some(right)) = (&column.key, &other.key) {
+                facts.add_equal_columns(left.clone(), right.clone());
             }
+            scope.sources[hidden.clone()]
+                .iter_mut()
+                .for_each(|source| source.merged.push(column.name.clone()));
         }
         facts.apply(allowed, &mut self.analysis);
     }
@@ -184,6 +192,10 @@ impl Analyzer<'_> {
             }
         }
         let visible = alias.map_or(table.value.as_str(), |alias| alias.name.value.as_str());
+        if let Some(block) = self.view(&idents)? {
+            self.derived(visible, alias, block, scope);
+            return Ok(());
+        }
         let found = self.named_table(&idents, alias.is_some())?;
         let columns = self.add_table(found);
         scope.sources.push(TableSource { name: visible.into(), columns, merged: Vec::new() });

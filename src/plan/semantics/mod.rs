@@ -16,6 +16,7 @@ pub(crate) mod place;
 pub(crate) mod references;
 mod scope;
 pub(crate) mod session;
+mod view;
 pub(crate) mod walk;
 
 use std::ops::Range;

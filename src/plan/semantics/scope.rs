@@ -43,7 +43,7 @@ pub(crate) struct TableSource {
     pub(crate) name: Box<str>,
     /// Its columns.
     pub(crate) columns: Columns,
-    /// Columns that a `USING` joined to a table before it; their unqualified name means that table's.
+    /// Columns that `USING` or `NATURAL` made one with another table's; their unqualified name means that one.
     pub(crate) merged: Vec<Box<str>>,
 }
 
@@ -76,6 +76,13 @@ impl Columns {
     }
 }
 
+impl TableSource {
+    /// Does the unqualified name mean another table's column, with which this one's was joined?
+    pub(crate) fn has_merged(&self, name: &str) -> bool {
+        self.merged.iter().any(|merged| merged.eq_ignore_ascii_case(name))
+    }
+}
+
 impl<'p> Scope<'p> {
     pub(crate) fn new(parent: Option<&'p Scope<'p>>) -> Self {
         Self { sources: Vec::new(), parent }
@@ -94,7 +101,12 @@ impl<'p> Scope<'p> {
     pub(crate) fn column_type(&self, names: &[Ident]) -> ColumnType {
         let column = match names {
             [column] => {
-                let mut owners = self.sources.iter().filter_map(|source| source.columns.find(&column.value));
+                let is_own = |source: &&TableSource| !source.has_merged(&column.value);
+                let mut owners = self
+                    .sources
+                    .iter()
+                    .filter(is_own)
+                    .filter_map(|source| source.columns.find(&column.value));
                 owners.next().filter(|_| owners.next().is_none())
             }
             [table, column] | [_, table, column] => {
@@ -117,9 +129,8 @@ impl<'p> Scope<'p> {
     }
 
     fn resolve_unqualified(&self, column: &str) -> Resolved {
-        let merged =
-            |source: &&TableSource| !source.merged.iter().any(|name| name.eq_ignore_ascii_case(column));
-        let owners = self.sources.iter().filter(merged).filter_map(|source| source.columns.find(column));
+        let is_own = |source: &&TableSource| !source.has_merged(column);
+        let owners = self.sources.iter().filter(is_own).filter_map(|source| source.columns.find(column));
         let mut owners = owners.fuse();
         match (owners.next(), owners.next()) {
             (Some(Output { key: Some(key), .. }), None) => Resolved::Key(key.clone()),

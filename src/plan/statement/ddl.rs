@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::route_plan;
+use super::{create_view, route_plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Distinct, EachShard, Primitive, Query, Routing, Several};
 use crate::plan::source::{Edits, Source};
@@ -23,7 +23,12 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
         return Err(Error::unsupported("CREATE, ALTER and DROP of databases, VSchemas and server objects"));
     }
     let mut edits = Edits::default();
-    let keyspace = keyspace_of(ctx, source, &mut edits)?;
+    let keyspace = match kind {
+        StatementKind::Ddl(Ddl {
+            object: DdlObject::View, verb: DdlVerb::Alter | DdlVerb::Create, ..
+        }) => Some(keyspace_of_view(ctx, source, &mut edits)?),
+        _ => keyspace_of(ctx, source, None, &mut edits)?,
+    };
     let Some(keyspace) = keyspace else {
         // DESCRIBE information_schema.tables
         let query = source.query(&Edits::default());
@@ -81,14 +86,38 @@ fn unknown_database(name: &str) -> Error {
     Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"))
 }
 
+/// The keyspace of a view that is made or changed, which must be that of its tables.
+fn keyspace_of_view(ctx: &PlanContext<'_>, source: &Source<'_>, edits: &mut Edits) -> Result<KeyspaceName> {
+    let form = || Error::unsupported("this form of CREATE VIEW");
+    let at = create_view::select_at(source).ok_or_else(form)?;
+    let named = keyspace_of(ctx, source, Some(at), edits);
+    let definition = create_view::read(ctx, source, at, named.as_ref().ok().and_then(Option::as_ref))?;
+    let keyspace = match named {
+        Ok(Some(keyspace)) => keyspace,
+        Ok(None) => return Err(Error::unsupported("views in system schemas")),
+        // Neither the view nor the session says where: its tables do.
+        Err(error) => definition.keyspaces.first().cloned().ok_or(error)?,
+    };
+    if definition.keyspaces.iter().any(|other| *other != keyspace) {
+        return Err(Error::unsupported("a view over tables of another keyspace"));
+    }
+    edits.extend(definition.edits);
+    Ok(keyspace)
+}
+
 /// The keyspace that the statement's names mean, whose qualifiers are edited away; `None` for a system schema.
+/// Only names before token `end` count.
 fn keyspace_of(
     ctx: &PlanContext<'_>,
     source: &Source<'_>,
+    end: Option<usize>,
     edits: &mut Edits,
 ) -> Result<Option<KeyspaceName>> {
     let mut found: Option<KeyspaceName> = None;
     for (index, range) in qualifiers(source) {
+        if end.is_some_and(|end| index >= end) {
+            break;
+        }
         let name = source.token_text(index).trim_matches('`').to_owned();
         if is_system_schema(&name) {
             return Ok(None);

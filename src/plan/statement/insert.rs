@@ -116,7 +116,7 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
     };
     let rows = match insert.form {
         Form::Set => set_rows(lexed, insert, (&vindexes, &lookups), generated.as_ref(), edits)?,
-        _ => value_rows(insert, generated.as_ref(), columns.len(), edits)?,
+        _ => value_rows(insert, generated.as_ref(), &columns, edits)?,
     };
     let is_ignore = insert.is_ignore;
     let keyspace = table.keyspace.clone();
@@ -202,17 +202,26 @@ fn vindexes(
 fn value_rows(
     insert: &InsertText<'_>,
     generated: Option<&Generated>,
-    column_count: usize,
+    columns: &[Box<str>],
     mut edits: Edits,
 ) -> Result<InsertRows> {
     let source = &insert.source;
-    if let Some(generated) = generated.filter(|generated| generated.position.is_none()) {
-        let Some(end) = insert.columns_end else {
-            return Err(Error::unsupported("INSERT without column list of a table with a sequence"));
-        };
-        let place = source.tokens()[end].span.range().start;
-        let comma = if column_count == 0 { "" } else { ", " };
-        edits.insert(place, &format!("{comma}{}", quote(&generated.column)));
+    let added = generated.filter(|generated| generated.position.is_none());
+    match insert.columns_end {
+        Some(end) => {
+            if let Some(generated) = added {
+                let place = source.tokens()[end].span.range().start;
+                let comma = if columns.is_empty() { "" } else { ", " };
+                edits.insert(place, &format!("{comma}{}", quote(&generated.column)));
+            }
+        }
+        // The names go along by which the places of values are told: the table may have changed meanwhile.
+        None => {
+            let names = columns.iter().chain(added.map(|generated| &generated.column));
+            let names: Vec<String> = names.map(|name| quote(name)).collect();
+            let place = source.tokens()[insert.table.end - 1].span.range().end;
+            edits.insert(place, &format!(" ({})", names.join(", ")));
+        }
     }
     let head_end = source.tokens()[insert.head_count - 1].span.range().end;
     let head_range = source.range().start..head_end;
@@ -221,7 +230,7 @@ fn value_rows(
         return Err(Error::unsupported("session values behind the rows of an INSERT over several shards"));
     }
     let head = if edits.touches(&head_range) { Some(plain_text(source, &head_range, &edits)?) } else { None };
-    Ok(InsertRows::Values { head, columns: u32::try_from(column_count).ok() })
+    Ok(InsertRows::Values { head, columns: u32::try_from(columns.len()).ok() })
 }
 
 fn plain_text(source: &Source<'_>, range: &std::ops::Range<usize>, edits: &Edits) -> Result<Box<[u8]>> {

@@ -1,5 +1,6 @@
 //! One file per kind of statement: from text to plan.
 
+mod create_view;
 mod ddl;
 mod delete;
 mod gather;

@@ -1,0 +1,40 @@
+//! Errors in a server's own words: over several shards a server is sent other text than the client wrote, so what it
+//! says about that ("… in SELECT") may not be what it would say about the client's.
+
+use super::Executor;
+use super::arguments::Placeholders;
+use super::job::Job;
+use super::place;
+use crate::engine::ShardPart;
+use crate::error::{ERRNOS_OF_RESOLUTION, Error, ErrorKind};
+use crate::plan::primitive::{Query, Route};
+
+impl Executor {
+    /// What a server says to the client's text when it is asked to prepare it, if that is an error about names or
+    /// grouping; otherwise `ours`, which is kept for everything else.
+    pub(super) async fn in_servers_words(
+        &self,
+        job: &mut Job<'_>,
+        route: &Route,
+        parts: &[ShardPart<'_>],
+        ours: Error,
+    ) -> Error {
+        let is_doubtful = ours.kind() == Some(ErrorKind::Unsupported) || is_of_resolution(&ours);
+        let keyspace = route.keyspace.as_ref().and_then(|name| job.snapshot.topology.keyspace(name));
+        let Some((keyspace, part)) = keyspace.zip(parts.first()).filter(|_| is_doubtful) else { return ours };
+        let target = place::target(job.session, keyspace, part.shard.name().clone());
+        let text = match &route.query {
+            Query::Original => Ok(job.text.to_vec()),
+            Query::Template(template) => self.render(job, template, Placeholders::Keep),
+        };
+        let Ok(text) = text else { return ours };
+        match self.prepare_at(job, &target, &text).await {
+            Err(error) if is_of_resolution(&error) => error,
+            _ => ours,
+        }
+    }
+}
+
+fn is_of_resolution(error: &Error) -> bool {
+    ERRNOS_OF_RESOLUTION.contains(&error.errno())
+}

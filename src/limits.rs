@@ -63,6 +63,18 @@ pub const INSERT_ROWS_MAX: usize = 1_000_000;
 /// Bytes of a reply that the router keeps from the client to look at itself (`SELECT … INTO @x`, cursors).
 pub const CAPTURED_REPLY_BYTES_MAX: usize = 64 << 20;
 
+/// Tables whose keys and columns the router remembers for some seconds.
+pub const TABLE_SHAPES_KEPT_MAX: usize = 10_000;
+
+/// Keys in one statement that changes rows by their keys: servers plan a few hundred quickly.
+pub const KEYS_PER_STATEMENT_MAX: usize = 250;
+
+/// Bytes of keys in one such statement, well below any server's `max_allowed_packet`.
+pub const KEY_BYTES_PER_STATEMENT_MAX: usize = 256 << 10;
+
+/// Rows of one statement whose sharding key changes: each moves by itself, with some statements.
+pub const MOVED_ROWS_MAX: usize = 100_000;
+
 /// User variables (`@x`) of one session.
 pub const USER_VARIABLES_PER_SESSION_MAX: usize = 4_096;
 

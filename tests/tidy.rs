@@ -34,7 +34,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("tracker", "backend gateway schema store topology vschema wire"),
     ("twopc", "backend gateway topology"),
     // Layer 5: one client's conversation. The server knows nothing of SQL; the executor plugs into it.
-    ("executor", "backend engine gateway plan server session sql topology tracker twopc value vschema wire"),
+    (
+        "executor",
+        "backend engine gateway plan schema server session sql topology tracker twopc value vschema wire",
+    ),
     ("server", "config net wire"),
     ("session", "backend gateway sql topology value vschema wire"),
     // Layer 6: the edges.

@@ -218,7 +218,7 @@ fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
             Primitive::Limit(inner) => &inner.input,
             Primitive::Sort(inner) => &inner.input,
             Primitive::Truncate(inner) => &inner.input,
-            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::Route(_) => {
+            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::ReadFirst(_) | Primitive::Route(_) => {
                 return Err(Error::bug("a primitive that gives no rows below one that takes them"));
             }
         };
@@ -291,6 +291,7 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
         | Primitive::Gather(_)
         | Primitive::Insert(_)
         | Primitive::MergeSort(_)
+        | Primitive::ReadFirst(_)
         | Primitive::Route(_) => Err(Error::bug("a primitive in the wrong place")),
     }
 }

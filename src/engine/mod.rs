@@ -10,6 +10,7 @@ mod execute;
 mod field;
 mod insert;
 mod key;
+mod keyed;
 mod lookup;
 mod render;
 mod routing;
@@ -22,11 +23,12 @@ pub use arguments::{Arguments, value_of};
 pub use execute::{Run, execute, execute_counting};
 pub use field::{field_value, place_of_values};
 pub use insert::{InsertBatch, InsertSource, UnknownValue, insert};
+pub use keyed::{shard_index, shard_of, write_condition};
 pub use lookup::{LookupEntry, LookupTable, owners};
 pub use render::{SessionValues, render};
 pub use routing::{FoundPlaces, ShardPart, Shards, resolve, resolve_with, values_to_find};
 pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
-pub use write::write;
+pub use write::{sum, write};
 
 #[cfg(test)]
 mod fake_shards;

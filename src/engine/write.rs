@@ -17,7 +17,7 @@ pub async fn write<E: ShardExecutor>(
 }
 
 /// All outcomes as one: numbers are added up, also those in the text.
-pub(super) fn sum(outcomes: Vec<WriteOutcome>) -> WriteOutcome {
+pub fn sum(outcomes: Vec<WriteOutcome>) -> WriteOutcome {
     let mut outcomes = outcomes.into_iter();
     let Some(mut total) = outcomes.next() else { return WriteOutcome::default() };
     for outcome in outcomes {

@@ -15,6 +15,7 @@ impl Executor {
         let outcome = self.planned(job).await;
         // After an error too: it may have been done in part.
         if changes_columns(ddl) {
+            self.forget_shapes();
             let (keyspaces, names) = mentioned(job);
             for keyspace in &keyspaces {
                 self.tracker.refresh(keyspace, &names).await;

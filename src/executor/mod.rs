@@ -25,6 +25,7 @@ mod planned;
 mod prepared;
 mod prepared_text;
 mod query;
+mod read_first;
 mod scatter;
 mod scratch;
 mod select_limit;
@@ -33,7 +34,9 @@ mod session_query;
 mod session_values;
 mod set;
 mod show;
+mod steps;
 mod table;
+mod table_shape;
 mod target;
 mod transaction;
 mod two_phase;
@@ -61,6 +64,7 @@ use crate::wire::{Command, StatusFlags};
 
 use plan_cache::PlanCache;
 use sequence::Sequences;
+use table_shape::TableShapes;
 
 /// What the executor is told once.
 #[derive(Clone, Debug)]
@@ -91,6 +95,7 @@ pub struct Executor {
     plans: PlanCache,
     sequences: Sequences,
     resolver: Arc<Resolver>,
+    shapes: TableShapes,
 }
 
 impl Executor {
@@ -112,6 +117,7 @@ impl Executor {
             plans: PlanCache::new(),
             sequences: Sequences::default(),
             resolver,
+            shapes: TableShapes::default(),
         }
     }
 

@@ -55,6 +55,7 @@ impl Executor {
             Primitive::Route(route) => self.route(job, route).await,
             Primitive::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Primitive::Insert(insert) => Box::pin(self.insert(job, insert)).await,
+            Primitive::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
             other => Err(Error::bug(format!("a plan whose root is {other:?}"))),
         }
     }
@@ -108,6 +109,7 @@ impl Executor {
             }
             Several::Write(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, false)).await,
             Several::WriteSame(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, true)).await,
+            Several::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
             Several::Unsupported(what) => Err(Error::unsupported(what.as_ref())),
             Several::Never => {
                 let error = Error::unsupported(
@@ -124,8 +126,10 @@ impl Executor {
 
     /// Gathers the tables of a query whose values do not allow its plan; `error` says why they do not.
     async fn gather_instead(&self, job: &mut Job<'_>, route: &Route, error: Error) -> Result<()> {
-        if let Several::Gather(gather) = &route.several {
-            return self.gather(job, gather).await;
+        match &route.several {
+            Several::Gather(gather) => return self.gather(job, gather).await,
+            Several::ReadFirst(first) => return self.read_first(job, first).await,
+            _ => {}
         }
         if !job.lexed.kind.is_query() {
             return Err(error);
@@ -141,7 +145,7 @@ impl Executor {
     }
 
     /// The statement at its only shard: the reply's packets pass through.
-    async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
+    pub(super) async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
         let is_write = job.is_write();
         let Query::Template(template) = query else {
             let payload = match job.execution {
@@ -267,7 +271,7 @@ impl Executor {
     }
 
     /// The shards of a route.
-    fn place(&self, job: &Job<'_>, route: &Route, known: &[FoundPlaces<'_>]) -> Result<Placed> {
+    pub(super) fn place(&self, job: &Job<'_>, route: &Route, known: &[FoundPlaces<'_>]) -> Result<Placed> {
         let arguments = Arguments::new(job, Placeholders::Inline);
         let keyspace = route_keyspace(job.session, &job.snapshot, route, &arguments)?;
         let target = |shard: &Shard| place::target(job.session, keyspace, shard.name().clone());
@@ -419,6 +423,10 @@ impl Executor {
             Primitive::Gather(gather) => return Ok(Preparation::Gathered(Box::new(gather.clone()))),
             Primitive::Route(route) => (route.keyspace.as_ref(), Some(&route.query)),
             Primitive::Insert(insert) => (Some(&insert.keyspace), None),
+            Primitive::ReadFirst(first) => match &first.check {
+                Some(check) => (Some(&check.keyspace), Some(&check.query)),
+                None => (first.targets.first().map(|target| &target.table.0.keyspace), None),
+            },
             other => return Err(Error::bug(format!("a plan whose root is {other:?}"))),
         };
         let keyspace = match keyspace {
@@ -443,7 +451,7 @@ fn is_about_the_text(errno: u16) -> bool {
 }
 
 /// Where a route leads, without borrowing the job.
-enum Placed {
+pub(super) enum Placed {
     One(Target),
     Several(KeyspaceName, Vec<(ShardName, Option<Vec<u32>>)>),
 }
@@ -475,7 +483,7 @@ pub(super) fn route_keyspace<'s>(
 }
 
 /// The engine's form of the parts.
-fn parts_in<'s>(
+pub(super) fn parts_in<'s>(
     snapshot: &'s Snapshot,
     keyspace: &KeyspaceName,
     parts: &[(ShardName, Option<Vec<u32>>)],

@@ -23,7 +23,7 @@ use crate::wire::{Command, OkPacket, ReplySummary};
 const STATEMENT_SAVEPOINT: &str = "_shardgate_statement";
 
 /// What one shard did, and its warnings.
-type Changed = (ReplySummary, Diagnostics);
+pub(super) type Changed = (ReplySummary, Diagnostics);
 
 impl Executor {
     /// Sends each target its text; the outcomes come in the order of the texts. `is_transactional`: all or none;
@@ -182,7 +182,11 @@ impl Executor {
 }
 
 /// The statement at one shard, behind whatever is queued there.
-async fn change(connection: &mut PooledConnection, text: &[u8], with_savepoint: bool) -> Result<Changed> {
+pub(super) async fn change(
+    connection: &mut PooledConnection,
+    text: &[u8],
+    with_savepoint: bool,
+) -> Result<Changed> {
     if with_savepoint {
         connection.queue(&Command::Query(format!("SAVEPOINT {STATEMENT_SAVEPOINT}").as_bytes()));
     }
@@ -220,7 +224,7 @@ fn collect(session: &mut Session, changed: impl Iterator<Item = Changed>) -> Vec
     outcomes
 }
 
-fn outcome_of(summary: &ReplySummary) -> WriteOutcome {
+pub(super) fn outcome_of(summary: &ReplySummary) -> WriteOutcome {
     WriteOutcome {
         affected_rows: summary.affected_rows,
         last_insert_id: summary.last_insert_id,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::primitive::{
-    Gather, GatherInput, Insert, InsertRows, Lookup, Piece, Primitive, Query, Route, Routing, Several,
-    SortKey, Template,
+    AssignedValue, Change, Gather, GatherInput, Insert, InsertRows, Lookup, Piece, Primitive, Query,
+    ReadFirst, Route, Routing, Several, SortKey, Template, Update,
 };
 
 /// The plan as an indented tree. `original` is the statement's own text, shown where it is sent untouched.
@@ -32,6 +32,7 @@ impl Tree<'_> {
             Primitive::Route(route) => return self.route(route, depth),
             Primitive::Gather(gather) => return self.gather(gather, depth),
             Primitive::Insert(insert) => return self.insert(insert, depth),
+            Primitive::ReadFirst(first) => return self.read_first(first, depth),
             Primitive::EachShard(leaf) => {
                 self.line(depth, "EachShard");
                 let text = self.query(&leaf.query);
@@ -83,12 +84,47 @@ impl Tree<'_> {
             Several::Never => {}
             Several::Combine(tree) => self.primitive(tree, depth + 1),
             Several::Gather(gather) => self.gather(gather, depth + 1),
+            Several::ReadFirst(first) => self.read_first(first, depth + 1),
             Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),
             Several::Write(query) => self.several_write(depth + 1, "several: added up", query, &route.query),
             Several::WriteSame(query) => {
                 self.several_write(depth + 1, "several: the same", query, &route.query)
             }
         }
+    }
+
+    fn read_first(&mut self, first: &ReadFirst, depth: usize) {
+        self.line(depth, "ReadFirst");
+        if let Some(whole) = &first.whole {
+            self.line(depth + 1, "where the sharding key keeps its shard:");
+            self.route(whole, depth + 2);
+        }
+        let with = template_text(&first.with);
+        let values: String = first.values.iter().map(|value| format!(", {}", template_text(value))).collect();
+        let text = format!("{with} select {{keys}}{values} from {} for update", template_text(&first.from));
+        self.line(depth + 1, &format!("read: {}", one_line(text.trim())));
+        for target in &first.targets {
+            let table = &target.table.0;
+            let name = format!("{}.{} as {}", table.keyspace, table.name, target.alias);
+            match &target.change {
+                Change::Delete { modifiers } => self.line(depth + 1, &format!("delete {modifiers}{name}")),
+                Change::Update(update) => self.update(update, &name, depth + 1),
+            }
+        }
+    }
+
+    fn update(&mut self, update: &Update, name: &str, depth: usize) {
+        let assignments: Vec<String> = update
+            .assignments
+            .iter()
+            .map(|assigned| match &assigned.value {
+                AssignedValue::Expression(text) => format!("{} = {}", assigned.column, template_text(text)),
+                AssignedValue::Read(index) => format!("{} = {{value {}}}", assigned.column, index + 1),
+            })
+            .collect();
+        let moves = if update.moves { " (rows may move)" } else { "" };
+        let text = format!("update {}{name} set {}{moves}", update.modifiers, assignments.join(", "));
+        self.line(depth, &one_line(&text));
     }
 
     fn several_write(&mut self, depth: usize, what: &str, query: &Query, whole: &Query) {

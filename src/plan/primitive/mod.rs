@@ -8,6 +8,7 @@ mod combine;
 mod gather;
 mod insert;
 mod query;
+mod read_first;
 mod route;
 mod value;
 
@@ -19,6 +20,7 @@ pub use combine::{
 pub use gather::{Gather, GatherFilter, GatherInput};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};
+pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};
 pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};
 pub use value::{Candidates, RouteList, RouteValue};
 
@@ -41,6 +43,8 @@ pub enum Primitive {
     Limit(Limit),
     /// Merges the shards' sorted streams.
     MergeSort(MergeSort),
+    /// Reads the rows of an UPDATE or DELETE before it changes them.
+    ReadFirst(Box<ReadFirst>),
     /// The whole statement at the shards that a routing gives.
     Route(Route),
     /// Sorts in memory.

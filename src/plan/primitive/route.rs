@@ -83,6 +83,8 @@ pub enum Several {
     Combine(Box<Primitive>),
     /// Rows of all tables are gathered at one server.
     Gather(Box<Gather>),
+    /// Rows are read before they are changed.
+    ReadFirst(Box<super::ReadFirst>),
     /// Cannot be done yet: the construct, for `VT12001`.
     Unsupported(Box<str>),
     /// A statement without rows: this query goes to each, affected rows are added up.

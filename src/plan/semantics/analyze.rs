@@ -36,6 +36,13 @@ pub(crate) struct Ctes<'q> {
     pub(super) outer: Option<&'q Ctes<'q>>,
 }
 
+impl<'q> Ctes<'q> {
+    /// All that the WITH of a whole statement defines.
+    pub(crate) fn of(with: Option<&'q With>) -> Self {
+        Self { with, visible: with.map_or(0, |with| with.cte_tables.len()), outer: None }
+    }
+}
+
 const QUERY_DEPTH_MAX: usize = 64;
 
 impl<'a> Analyzer<'a> {
@@ -93,7 +100,12 @@ impl<'a> Analyzer<'a> {
     }
 
     /// Common table expressions are analysed where they are used; unused ones only need their names fitted.
-    fn unused_ctes(&mut self, with: &With, parent: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Result<()> {
+    pub(crate) fn unused_ctes(
+        &mut self,
+        with: &With,
+        parent: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> Result<()> {
         for (index, cte) in with.cte_tables.iter().enumerate() {
             if self.used_ctes.contains(&cte.alias.name.span.start) {
                 continue;

@@ -1,27 +1,35 @@
-//! DELETE: where its WHERE says, or on every shard.
+//! DELETE: where its WHERE says, on every shard, or of rows that are read first.
 
-use super::update::finish;
+use super::change_text::ChangeText;
+use super::read_first::{self, Given};
+use super::update::{Form, finish};
 use crate::error::{Error, Result};
 use crate::plan::semantics::analyze::Ctes;
-use crate::plan::semantics::{Analyzer, Scope, session};
+use crate::plan::semantics::{Analysis, Analyzer, Scope, session};
 use crate::plan::source::Source;
 use crate::plan::{Plan, PlanContext};
-use crate::sql::ast::{Delete, FromTable};
+use crate::sql::ast::{Delete, FromTable, TableFactor, TableWithJoins, With};
+use crate::vschema::Table;
 
-pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, delete: &Delete) -> Result<Plan> {
+pub(super) fn plan(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    delete: &Delete,
+    with: Option<&With>,
+) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
     if session::assigns(source) {
         analyzer.analysis.block(session::ASSIGNS);
     }
-    let ctes = Ctes::default();
+    let ctes = Ctes::of(with);
     let mut scope = Scope::new(None);
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
     let tables = match &delete.using {
         Some(using) => {
             // `delete from a, b using …`: what stands behind FROM are targets only.
             for target in from {
-                if let crate::sql::ast::TableFactor::Table { name, .. } = &target.relation {
+                if let TableFactor::Table { name, .. } = &target.relation {
                     analyzer.strip_table_qualifier(name)?;
                 }
             }
@@ -36,13 +44,36 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, delete: &Delete) 
         analyzer.strip_table_qualifier(target)?;
     }
     let instances = 0..analyzer.analysis.instances.len();
-    if analyzer.analysis.instances.iter().any(|instance| instance.table.has_owned_lookups()) {
-        return Err(Error::unsupported("DELETE from a table with lookup vindexes"));
-    }
     if let Some(condition) = &delete.selection {
         analyzer.restrict(condition, &scope, &instances, &ctes)?;
     }
     delete.order_by.iter().try_for_each(|key| analyzer.expression(&key.expr, &scope, &ctes))?;
-    let is_limited = !delete.order_by.is_empty() || delete.limit.is_some();
-    finish(source, analyzer.analysis, instances.len(), is_limited.then_some("DELETE with ORDER BY or LIMIT"))
+    if let Some(with) = with {
+        analyzer.unused_ctes(with, None, &ctes)?;
+    }
+    let analysis = analyzer.analysis;
+    let tables: Vec<&TableWithJoins> = tables.iter().collect();
+    let references = read_first::references(ctx, &tables)?;
+    let deleted = read_first::deleted(&references, &delete.tables);
+    let targets: Vec<&Table> = match &deleted {
+        Ok(deleted) => deleted.iter().map(|index| &**references[*index].table()).collect(),
+        Err(_) => references.iter().map(|reference| &**reference.table()).collect(),
+    };
+    if targets.iter().any(|table| table.has_owned_lookups()) {
+        return Err(Error::unsupported("DELETE from a table with lookup vindexes"));
+    }
+    let limit = delete.limit.as_ref();
+    let is_ordered = delete.limit.is_some() || !delete.order_by.is_empty();
+    let first = |analysis: &Analysis| {
+        let deleted = deleted.as_ref().map_err(Clone::clone)?;
+        let given = Given { source, analysis, references: &references, scope: &scope, is_ordered, limit };
+        given.delete(&ChangeText::of_delete(source, !delete.tables.is_empty())?, deleted)
+    };
+    let form = Form {
+        from_count: instances.len(),
+        is_limited: delete.limit.is_some(),
+        moves: false,
+        returns: delete.returning.is_some(),
+    };
+    finish(source, &analysis, &form, &targets, &first)
 }

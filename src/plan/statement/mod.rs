@@ -1,11 +1,13 @@
 //! One file per kind of statement: from text to plan.
 
+mod change_text;
 mod create_view;
 mod ddl;
 mod delete;
 mod gather;
 mod insert;
 mod insert_text;
+mod read_first;
 mod select;
 mod update;
 
@@ -40,13 +42,16 @@ fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
             match &statement {
                 Statement::Query(query) => match &*query.body {
                     // `WITH … UPDATE`
-                    SetExpr::Update(_) | SetExpr::Delete(_) => {
-                        Err(Error::unsupported("WITH before UPDATE or DELETE"))
+                    SetExpr::Update(Statement::Update(update)) => {
+                        update::plan(ctx, &source, update, query.with.as_ref())
+                    }
+                    SetExpr::Delete(Statement::Delete(delete)) => {
+                        delete::plan(ctx, &source, delete, query.with.as_ref())
                     }
                     _ => select::plan(ctx, source, query),
                 },
-                Statement::Update(update) => update::plan(ctx, &source, update),
-                Statement::Delete(delete) => delete::plan(ctx, &source, delete),
+                Statement::Update(update) => update::plan(ctx, &source, update, None),
+                Statement::Delete(delete) => delete::plan(ctx, &source, delete, None),
                 _ => Err(Error::unsupported("this form of statement")),
             }
         }

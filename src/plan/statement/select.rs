@@ -189,7 +189,9 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
             Primitive::MergeSort(inner) => &mut inner.input,
             Primitive::Sort(inner) => &mut inner.input,
             Primitive::Truncate(inner) => &mut inner.input,
-            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::Route(_) => return tree,
+            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::ReadFirst(_) | Primitive::Route(_) => {
+                return tree;
+            }
         };
     }
 }

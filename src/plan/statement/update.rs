@@ -1,23 +1,31 @@
-//! UPDATE: where its WHERE says, or on every shard.
+//! UPDATE: where its WHERE says, on every shard, or of rows that are read first.
 
+use super::change_text::ChangeText;
+use super::read_first::{self, Assignment, Given, Reference};
 use super::refusal;
 use super::select::narrowed;
-use crate::error::{Error, Result};
-use crate::plan::primitive::{Primitive, Query, Route, Routing, Several};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::primitive::{Primitive, Query, ReadFirst, Route, Routing, Several};
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Scope, place, session};
 use crate::plan::source::Source;
 use crate::plan::{Plan, PlanContext};
 use crate::sql::LexFlags;
-use crate::sql::ast::{Assignment, AssignmentTarget, Update};
+use crate::sql::ast::{AssignmentTarget, Update, With};
+use crate::vschema::{Table, TableKind};
 
-pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, update: &Update) -> Result<Plan> {
+pub(super) fn plan(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    update: &Update,
+    with: Option<&With>,
+) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
     if session::assigns(source) {
         analyzer.analysis.block(session::ASSIGNS);
     }
-    let ctes = Ctes::default();
+    let ctes = Ctes::of(with);
     let mut scope = Scope::new(None);
     if update.from.is_some() {
         return Err(Error::unsupported("UPDATE … FROM"));
@@ -29,65 +37,128 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>, update: &Update) 
     }
     for assignment in &update.assignments {
         analyzer.expression(&assignment.value, &scope, &ctes)?;
-        check_target(&mut analyzer, assignment)?;
+        if let AssignmentTarget::ColumnName(name) = &assignment.target {
+            let idents: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).cloned().collect();
+            analyzer.strip_target_qualifier(&idents)?;
+        }
     }
     update.order_by.iter().try_for_each(|key| analyzer.expression(&key.expr, &scope, &ctes))?;
-    let is_limited = !update.order_by.is_empty() || update.limit.is_some();
-    let limited = is_limited.then_some("UPDATE with ORDER BY or LIMIT");
-    finish(source, analyzer.analysis, from.len(), limited)
-}
-
-/// A row whose vindex columns change would have to move.
-fn check_target(analyzer: &mut Analyzer<'_>, assignment: &Assignment) -> Result<()> {
-    let AssignmentTarget::ColumnName(name) = &assignment.target else {
-        return Err(Error::unsupported("assignment to several columns"));
-    };
-    let idents: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).cloned().collect();
-    analyzer.strip_target_qualifier(&idents)?;
-    let Some(column) = idents.last() else { return Err(Error::bug("an assignment to nothing")) };
-    let is_vindex_column = analyzer.analysis.instances.iter().any(|instance| {
-        instance.table.column_vindexes.iter().any(|v| v.columns.iter().any(|c| *c == *column.value))
-    });
-    if is_vindex_column {
-        return Err(Error::unsupported(format!("changing the vindex column {}", column.value)));
+    if let Some(with) = with {
+        analyzer.unused_ctes(with, None, &ctes)?;
     }
-    Ok(())
+    let analysis = analyzer.analysis;
+    let references = read_first::references(ctx, &[&update.table])?;
+    let assignments = read_first::assigned(&references, &scope, &update.assignments);
+    let moves = match &assignments {
+        Ok(assignments) => check_vindexes(assignments, &references)?,
+        // Who cannot tell the table must not touch what may be a vindex column of any.
+        Err(error) => check_names(update, &analysis, error)?,
+    };
+    let limit = update.limit.as_ref();
+    let is_ordered = update.limit.is_some() || !update.order_by.is_empty();
+    let first = |analysis: &Analysis| {
+        let assignments = assignments.as_ref().map_err(Clone::clone)?;
+        let given = Given { source, analysis, references: &references, scope: &scope, is_ordered, limit };
+        given.update(&ChangeText::of_update(source)?, assignments)
+    };
+    let targets: Vec<&Table> = match &assignments {
+        Ok(assignments) => assignments.iter().map(|a| &**references[a.target()].table()).collect(),
+        Err(_) => references.iter().map(|reference| &**reference.table()).collect(),
+    };
+    let returns = update.returning.is_some();
+    let form = Form { from_count: from.len(), is_limited: update.limit.is_some(), moves, returns };
+    finish(source, &analysis, &form, &targets, &first)
 }
 
-/// The plan of an UPDATE or DELETE whose tables and conditions are known.
+/// Does a column of a primary vindex change? Other vindex columns must not: what finds a row by them would be wrong.
+fn check_vindexes(assignments: &[Assignment<'_>], references: &[Reference]) -> Result<bool> {
+    if let Some(wrong) = assignments.iter().find(|a| a.changes_vindex(references, 1..usize::MAX)) {
+        return Err(Error::unsupported(format!("changing the vindex column {}", wrong.column())));
+    }
+    Ok(assignments.iter().any(|a| a.changes_vindex(references, 0..1)))
+}
+
+fn check_names(update: &Update, analysis: &Analysis, error: &Error) -> Result<bool> {
+    for assignment in &update.assignments {
+        let AssignmentTarget::ColumnName(name) = &assignment.target else { return Err(error.clone()) };
+        let Some(column) = name.0.last().and_then(|part| part.as_ident()) else { return Err(error.clone()) };
+        let is_vindex_column = analysis.instances.iter().any(|instance| {
+            instance.table.column_vindexes.iter().any(|v| v.columns.iter().any(|c| *c == *column.value))
+        });
+        if is_vindex_column {
+            return Err(Error::unsupported(format!("changing the vindex column {}", column.value)));
+        }
+    }
+    Ok(false)
+}
+
+/// What counts of an UPDATE's or DELETE's form.
+pub(super) struct Form {
+    /// Sharded tables outside of sub-queries.
+    pub(super) from_count: usize,
+    pub(super) is_limited: bool,
+    /// Rows may have to move to other shards.
+    pub(super) moves: bool,
+    /// RETURNING.
+    pub(super) returns: bool,
+}
+
+/// The plan of an UPDATE or DELETE whose tables and conditions are known. `first` makes the plan that reads rows first.
 pub(super) fn finish(
     source: &Source<'_>,
-    analysis: Analysis,
-    from_count: usize,
-    limited: Option<&str>,
+    analysis: &Analysis,
+    form: &Form,
+    targets: &[&Table],
+    first: &dyn Fn(&Analysis) -> Result<ReadFirst>,
 ) -> Result<Plan> {
     let query = source.query(&analysis.all_edits());
     let places = &analysis.places;
     let kind = source.lexed().kind;
+    let plan = |root| Ok(Plan { kind, root, tables: analysis.tables.clone() });
     if places.system {
         return Err(Error::unsupported("changes of system tables"));
     }
-    if let Some(keyspace) = &places.reference {
-        if places.sharded.is_some() || places.unsharded.is_some() || places.is_mixed {
-            return Err(Error::unsupported("changes of joined reference tables"));
-        }
-        let route = copies(source, keyspace.clone(), query, limited)?;
-        return Ok(Plan { kind, root: Primitive::Route(route), tables: analysis.tables });
+    let reads = || match () {
+        () if form.returns => Err(Error::unsupported("RETURNING over several shards")),
+        // Assignments would happen when rows are read, or on each shard by itself.
+        () if session::assigns(source) => Err(Error::unsupported(session::ASSIGNS)),
+        () => first(analysis),
+    };
+    let is_reference =
+        |table: &&Table| table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
+    if targets.iter().any(is_reference) {
+        let is_alone = places.sharded.is_none() && places.unsharded.is_none() && !places.is_mixed;
+        let (true, Some(keyspace)) = (is_alone, &places.reference) else {
+            return plan(Primitive::ReadFirst(Box::new(reads()?)));
+        };
+        let route = copies(source, keyspace.clone(), query, form.is_limited.then_some(&reads))?;
+        return plan(Primitive::Route(route));
     }
-    let place = place::of(&analysis)?;
-    let several = if place.routing.is_single() {
+    let place = match place::of(analysis) {
+        Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
+            return plan(Primitive::ReadFirst(Box::new(reads()?)));
+        }
+        place => place?,
+    };
+    let several = if place.routing.is_single() && !matches!(place.routing, Routing::SameShard(_)) {
         Several::Never
     } else {
-        let is_tied = from_count > 0 && analysis.reaches_all(0, 0..analysis.instances.len());
-        match (limited, &analysis.blocker) {
-            (Some(what), _) => refusal(&Error::unsupported(format!("{what} over several shards")))?,
-            (None, Some(blocker)) => Several::Unsupported(blocker.clone()),
-            (None, None) if !is_tied => Several::Unsupported("a join or sub-query across shards".into()),
-            (None, None) => Several::Write(narrowed(whole_template(source, &query), &place.routing)),
+        let is_tied = form.from_count > 0 && analysis.reaches_all(0, 0..analysis.instances.len());
+        if form.is_limited || analysis.blocker.is_some() || !is_tied {
+            reads().map_or_else(|error| refusal(&error), |first| Ok(Several::ReadFirst(Box::new(first))))?
+        } else if form.returns {
+            Several::Unsupported("RETURNING over several shards".into())
+        } else {
+            Several::Write(narrowed(whole_template(source, &query), &place.routing))
         }
     };
     let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };
-    Ok(Plan { kind, root: Primitive::Route(route), tables: analysis.tables })
+    if form.moves {
+        let mut first = reads()?;
+        first.whole = Some(Box::new(route));
+        return plan(Primitive::ReadFirst(Box::new(first)));
+    }
+    plan(Primitive::Route(route))
 }
 
 /// The text as a template, so that lists in it can be narrowed.
@@ -100,18 +171,18 @@ fn whole_template(source: &Source<'_>, query: &Query) -> Query {
     }
 }
 
-/// A change of a reference table: the same on every shard.
+/// A change of a reference table: the same on every shard. `limited`: which rows it is must be known first.
 pub(super) fn copies(
     source: &Source<'_>,
     keyspace: crate::topology::KeyspaceName,
     query: Query,
-    limited: Option<&str>,
+    limited: Option<&dyn Fn() -> Result<ReadFirst>>,
 ) -> Result<Route> {
     if source.lexed().flags.contains(LexFlags::HAS_NONDETERMINISTIC) {
         return Err(Error::unsupported("random values in a change of a reference table"));
     }
     let several = match limited {
-        Some(what) => Several::Unsupported(format!("{what} of a reference table").into()),
+        Some(first) => Several::ReadFirst(Box::new(first()?)),
         None => Several::WriteSame(query.clone()),
     };
     Ok(Route { keyspace: Some(keyspace), routing: Routing::Scatter, query, several })

@@ -87,12 +87,6 @@ pub const OPERATOR_ROWS_MAX: usize = 300_000;
 /// Bytes that an operator may hold in memory for one statement.
 pub const OPERATOR_BYTES_MAX: usize = 256 << 20;
 
-/// Rows that one statement may gather at one server by default. They lie in temporary tables there, not in the router.
-pub const GATHER_ROWS_MAX: u64 = 5_000_000;
-
-/// Bytes of rows that one statement may gather at one server by default.
-pub const GATHER_BYTES_MAX: u64 = 1 << 30;
-
 /// Size that an INSERT into a temporary table has reached when it is sent: below the smallest `max_allowed_packet` in
 /// use, and large enough that round trips do not matter.
 pub const GATHER_INSERT_BYTES: usize = 256 << 10;

@@ -16,7 +16,7 @@ use crate::backend::pool::PoolOptions;
 use crate::backend::{Password, Tls, TlsMode};
 use crate::config::{BackendTls, Config, StoreKind, TransactionMode};
 use crate::control::Control;
-use crate::executor::{Executor, ExecutorOptions};
+use crate::executor::{Executor, ExecutorOptions, GatherLimits};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -198,6 +198,11 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
             .map(|(user, chosen)| (user.clone(), mode(*chosen)))
             .collect(),
         faults: Faults::new(config.fault_dir.clone()),
+        gather: GatherLimits {
+            is_allowed: config.gather.allow,
+            rows_max: config.gather.rows_max,
+            bytes_max: config.gather.bytes_max,
+        },
     })
 }
 
@@ -225,6 +230,8 @@ fn register_metrics(
     let entries = metrics.gauge("shardgate_plan_cache_entries", "Plans in the plan cache.", &[]);
     let hits = metrics.counter("shardgate_plan_cache_hits_total", "Lookups that found a plan.", &[]);
     let misses = metrics.counter("shardgate_plan_cache_misses_total", "Lookups that found no plan.", &[]);
+    let gathers = metrics.counter("shardgate_gathers_total", "Queries whose tables were gathered.", &[]);
+    let gathered = metrics.counter("shardgate_gathered_rows_total", "Rows gathered for them.", &[]);
     let version = metrics.gauge("shardgate_snapshot_version", "Version of VSchema and topology.", &[]);
     let (gateway, executor, snapshots) = (gateway.clone(), executor.clone(), snapshots.clone());
     let weak = Arc::downgrade(metrics);
@@ -233,6 +240,9 @@ fn register_metrics(
         entries.set(count as f64);
         hits.absolute(hit_count);
         misses.absolute(miss_count);
+        let (gather_count, row_count) = executor.gather_numbers();
+        gathers.absolute(gather_count);
+        gathered.absolute(row_count);
         version.set(snapshots.peek().version as f64);
         let Some(metrics) = weak.upgrade() else { return };
         for status in gateway.tablets() {

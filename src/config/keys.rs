@@ -121,6 +121,16 @@ pub(super) const KEYS: &[Key] = keys! {
         "Seconds after which a connection is no longer reused.",
         |draft, given| draft.config.backend.pool_lifetime = given.seconds()?;
 
+    "gather.allow" = "true",
+        "Queries that no shard can answer alone have the rows of their tables copied to one server, which evaluates them. Sessions may say otherwise: `SET allow_gather = 0`.",
+        |draft, given| draft.config.gather.allow = given.flag()?;
+    "gather.rows_max" = "5000000",
+        "Rows that one such query may have copied.",
+        |draft, given| draft.config.gather.rows_max = given.number(1, u64::MAX)?;
+    "gather.bytes_max" = "1073741824",
+        "Bytes of rows that one such query may have copied. They lie in temporary tables of the server, not in the router.",
+        |draft, given| draft.config.gather.bytes_max = given.number(1, u64::MAX)?;
+
     "topology.store" = r#""file""#,
         "Where the topology is kept: `file` or `etcd`.",
         |draft, given| draft.config.topology.store = given.choice(&STORES)?;

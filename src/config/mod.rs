@@ -34,6 +34,8 @@ pub struct Config {
     pub mysql: MysqlConfig,
     /// The servers' side.
     pub backend: BackendConfig,
+    /// Queries whose tables are gathered at one server.
+    pub gather: GatherConfig,
     /// Where keyspaces, shards and servers are listed.
     pub topology: TopologyConfig,
     /// Where the tables' distribution is described.
@@ -48,6 +50,17 @@ pub struct Config {
     pub log: LogConfig,
     /// Where tests stop commits (`SHARDGATE_FAULT_DIR`); there is no key for it.
     pub fault_dir: Option<PathBuf>,
+}
+
+/// `[gather]`: queries that no shard can answer alone, for which rows are copied to one server.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherConfig {
+    /// Whether sessions may use it that do not say otherwise.
+    pub allow: bool,
+    /// Rows that one statement may copy.
+    pub rows_max: u64,
+    /// Bytes of rows that one statement may copy.
+    pub bytes_max: u64,
 }
 
 /// `[mysql]`: listening for clients.

@@ -75,6 +75,8 @@ pub struct ExecutorOptions {
     pub default_tablet_type: TabletType,
     /// Words and columns of `show vitess_tablets`.
     pub tablet_type_names: TabletTypeNames,
+    /// How much may be gathered at one server.
+    pub gather: GatherLimits,
     /// Seed of statement fingerprints: random, so that nobody can prepare colliding texts.
     pub fingerprint_seed: u64,
     /// How transactions commit in sessions that do not say it.
@@ -85,6 +87,17 @@ pub struct ExecutorOptions {
     pub faults: Faults,
 }
 
+/// Whether and how much may be gathered at one server for one statement.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherLimits {
+    /// For sessions that do not say otherwise.
+    pub is_allowed: bool,
+    /// Rows.
+    pub rows_max: u64,
+    /// Bytes of rows.
+    pub bytes_max: u64,
+}
+
 /// Runs the statements of all clients.
 pub struct Executor {
     snapshots: Arc<ArcSwap<Snapshot>>,
@@ -93,6 +106,7 @@ pub struct Executor {
     registry: Arc<Registry>,
     options: ExecutorOptions,
     plans: PlanCache,
+    gathers: gather::Numbers,
     sequences: Sequences,
     resolver: Arc<Resolver>,
     shapes: TableShapes,
@@ -115,6 +129,7 @@ impl Executor {
             registry,
             options,
             plans: PlanCache::new(),
+            gathers: gather::Numbers::default(),
             sequences: Sequences::default(),
             resolver,
             shapes: TableShapes::default(),
@@ -125,6 +140,11 @@ impl Executor {
     pub fn plan_cache_numbers(&self) -> (usize, u64, u64) {
         let (hits, misses) = self.plans.hits_and_misses();
         (self.plans.len(), hits, misses)
+    }
+
+    /// Queries for which rows were gathered, and those rows.
+    pub fn gather_numbers(&self) -> (u64, u64) {
+        self.gathers.load()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -156,7 +176,8 @@ impl Executor {
         let of_user = self.options.user_modes.iter().find(|(user, _)| **user == *client.user);
         let mode = of_user.map_or(self.options.transaction_mode, |(_, mode)| *mode);
         let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed)
-            .with_initial_mode(mode);
+            .with_initial_mode(mode)
+            .with_initial_gather(self.options.gather.is_allowed);
         let mut session = Session::new(identity, settings);
         session.target.tablet_type = self.options.default_tablet_type;
         session.shield = client.entry.shield().clone();

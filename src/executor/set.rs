@@ -136,6 +136,18 @@ impl Setter<'_> {
                     None => as_boolean(&self.evaluate(job, &expression).await?)?,
                 };
             }
+            "allow_gather" if is_default => self.settings.reset_allow_gather(),
+            "allow_gather" | "gather_notes" => {
+                let value = match boolean(&expression) {
+                    Some(value) => value,
+                    None if is_default => false,
+                    None => as_boolean(&self.evaluate(job, &expression).await?)?,
+                };
+                match name {
+                    "allow_gather" => self.settings.allow_gather = value,
+                    _ => self.settings.gather_notes = value,
+                }
+            }
             "completion_type" => self.completion_type(job, &expression, is_default).await?,
             "transaction_mode" => self.transaction_mode(job, &expression, is_default).await?,
             "last_insert_id" | "identity" => {

@@ -159,6 +159,8 @@ impl Session {
     /// The values of system variables that the router holds instead of the servers.
     pub fn router_variables(&self) -> RouterVariables {
         RouterVariables {
+            allow_gather: self.settings.allow_gather,
+            gather_notes: self.settings.gather_notes,
             completion: self.settings.completion,
             transaction_mode: self.settings.transaction_mode,
             autocommit: self.settings.autocommit,
@@ -173,6 +175,8 @@ impl Session {
 /// System variables that the router holds instead of the servers.
 #[derive(Clone, Copy, Debug)]
 pub struct RouterVariables {
+    allow_gather: bool,
+    gather_notes: bool,
     autocommit: bool,
     completion: Completion,
     connection_id: u32,
@@ -187,6 +191,8 @@ impl RouterVariables {
     pub fn value(&self, name: &str) -> Option<Value> {
         let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
         match name {
+            "allow_gather" => Some(Value::Int(self.allow_gather.into())),
+            "gather_notes" => Some(Value::Int(self.gather_notes.into())),
             "autocommit" => Some(Value::Int(self.autocommit.into())),
             "completion_type" => Some(Value::text(self.completion.as_str())),
             "error_count" => Some(Value::UInt(self.error_count as u64)),

@@ -18,6 +18,12 @@ pub struct Settings {
     pub transaction_mode: Mode,
     /// `@@completion_type`.
     pub completion: Completion,
+    /// `@@allow_gather`: queries that no shard can answer alone may have their tables gathered at one server.
+    pub allow_gather: bool,
+    /// `@@gather_notes`: such queries leave a note for `SHOW WARNINGS`. Off, as one plain server has nothing to say.
+    pub gather_notes: bool,
+    /// `@@allow_gather` of a new session.
+    initial_allow_gather: bool,
     /// `@@transaction_mode` of a new session.
     initial_mode: Mode,
     /// What backend connections must have set; shared, compared by hash.
@@ -37,6 +43,9 @@ impl Settings {
             read_only: false,
             transaction_mode: Mode::default(),
             completion: Completion::default(),
+            allow_gather: true,
+            gather_notes: false,
+            initial_allow_gather: true,
             initial_mode: Mode::default(),
             backend: SessionSettings::empty().clone(),
             initial_names: names.clone(),
@@ -52,10 +61,23 @@ impl Settings {
         Self { transaction_mode: mode, initial_mode: mode, ..self }
     }
 
+    /// The same for a session that may have tables gathered, or not, unless it says otherwise.
+    #[must_use]
+    pub fn with_initial_gather(self, allow: bool) -> Self {
+        Self { allow_gather: allow, initial_allow_gather: allow, ..self }
+    }
+
+    /// `SET allow_gather = DEFAULT`.
+    pub fn reset_allow_gather(&mut self) {
+        self.allow_gather = self.initial_allow_gather;
+    }
+
     /// The settings that this session began with.
     #[must_use]
     pub fn initial(&self) -> Self {
-        Self::new(self.initial_names.clone(), self.lex.seed).with_initial_mode(self.initial_mode)
+        Self::new(self.initial_names.clone(), self.lex.seed)
+            .with_initial_mode(self.initial_mode)
+            .with_initial_gather(self.initial_allow_gather)
     }
 
     /// `SET transaction_mode = DEFAULT`.

@@ -3,6 +3,8 @@
 /// What a directive comment asks for. Unknown names are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
+    /// `ALLOW_GATHER`, where it is given.
+    pub allow_gather: Option<bool>,
     /// `ALLOW_HASH_JOIN`
     pub allow_hash_join: bool,
     /// `ALLOW_SCATTER`
@@ -43,6 +45,7 @@ impl Directives {
     fn set(&mut self, name: &str, value: Option<String>) {
         let is_on = value.as_deref().is_none_or(is_true);
         match name {
+            "ALLOW_GATHER" => self.allow_gather = Some(is_on),
             "ALLOW_HASH_JOIN" => self.allow_hash_join = is_on,
             "ALLOW_SCATTER" => self.allow_scatter = is_on,
             "EXECUTE_DML_QUERIES" => self.execute_dml_queries = is_on,

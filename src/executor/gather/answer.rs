@@ -70,7 +70,9 @@ async fn forward(
         job.client.row(|out| out.extend_from_slice(row)).await.map_err(client_lost)?;
     }
     let summary = stream.summary().clone();
-    job.client.end_result(ResultEnd { status, warnings: summary.warnings });
+    // A note of the router's own counts as the server's warnings do.
+    let notes = u16::from(job.session.settings.gather_notes);
+    job.client.end_result(ResultEnd { status, warnings: summary.warnings.saturating_add(notes) });
     Ok(summary)
 }
 

@@ -3,12 +3,12 @@
 //! One INSERT is on its way while the next one is put together, so memory holds two of them, whatever the number of
 //! rows is.
 
-use super::super::Executor;
 use super::super::arguments::{Arguments, Placeholders};
 use super::super::job::Job;
 use super::super::place;
 use super::super::scatter::{ShardAccess, ShardRows};
 use super::super::session_values::SessionValues;
+use super::super::{Executor, GatherLimits};
 use super::keyspace;
 use super::table::GatheredTable;
 use crate::backend::SessionSettings;
@@ -16,7 +16,7 @@ use crate::backend::pool::PooledConnection;
 use crate::engine::{self, RowStream as _, Shards};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
-use crate::limits::{GATHER_BYTES_MAX, GATHER_INSERT_BYTES, GATHER_ROWS_MAX};
+use crate::limits::GATHER_INSERT_BYTES;
 use crate::plan::primitive::{GatherInput, Routing};
 use crate::sql::TableColumn;
 use crate::sql::ident::quoted;
@@ -154,21 +154,21 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, row: &[u8]) -> Result<()> {
+    fn add(&mut self, row: &[u8], limits: &GatherLimits) -> Result<()> {
         self.rows += 1;
         self.bytes += row.len() as u64;
         let too_many = |limit: u64, unit: &str| {
             let text = format!(
-                "a query that must be evaluated at one server needs more than {limit} {unit} of its tables there; \
-                 filter by columns of one table, or choose a shard"
+                "gathering the tables of a query at one server takes more than {limit} {unit} \
+                 (limit: gather.{unit}_max)"
             );
             Err(Error::new(ErrorKind::LimitExceeded, text))
         };
-        if self.rows > GATHER_ROWS_MAX {
-            return too_many(GATHER_ROWS_MAX, "rows");
+        if self.rows > limits.rows_max {
+            return too_many(limits.rows_max, "rows");
         }
-        if self.bytes > GATHER_BYTES_MAX {
-            return too_many(GATHER_BYTES_MAX, "bytes");
+        if self.bytes > limits.bytes_max {
+            return too_many(limits.bytes_max, "bytes");
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Executor {
         let mut streams = self.open_streams(job, queries).await?;
         for stream in &mut streams {
             while stream.advance().await? {
-                gathered.add(stream.row())?;
+                gathered.add(stream.row(), &self.options().gather)?;
                 loader.push(stream.row())?;
                 if loader.text.len() >= GATHER_INSERT_BYTES {
                     loader.send().await?;

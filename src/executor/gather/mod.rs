@@ -21,13 +21,34 @@ use crate::backend::{Names, SessionSettings, SessionState};
 use crate::engine;
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
 use crate::plan::primitive::{Gather, Piece, Template};
-use crate::sql::{Arg, ArgKind, syntax_error};
+use crate::session::diagnostics::{Diagnostic, Level};
+use crate::sql::{Arg, ArgKind, Directives, syntax_error};
 use crate::topology::{Keyspace, Snapshot};
 use crate::wire::ReplySummary;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use load::Gathered;
 use table::GatheredTable;
+
+/// Counters of what was gathered.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    statements: AtomicU64,
+    rows: AtomicU64,
+}
+
+impl Numbers {
+    fn add(&self, gathered: Gathered) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.rows.fetch_add(gathered.rows, Ordering::Relaxed);
+    }
+
+    /// Statements, and rows for them.
+    pub(super) fn load(&self) -> (u64, u64) {
+        (self.statements.load(Ordering::Relaxed), self.rows.load(Ordering::Relaxed))
+    }
+}
 
 /// What the host's connection is like while tables are made and filled: values must arrive as they are.
 fn load_settings() -> Arc<SessionSettings> {
@@ -44,6 +65,11 @@ impl Executor {
                 "a statement that leaves a {pin} behind, over several shards"
             )));
         }
+        let directives = job.lexed.directive.map(|span| Directives::parse(span.of(job.text)));
+        let directive = directives.and_then(|directives| directives.allow_gather);
+        if !directive.unwrap_or(job.session.settings.allow_gather) {
+            return Err(Error::unsupported(format!("{} (allow_gather is off)", gather.reason)));
+        }
         if job.session.target.system_database.is_some() {
             return Err(Error::unsupported(format!("{} in a system database", gather.reason)));
         }
@@ -59,14 +85,17 @@ impl Executor {
             outcome = self.try_gather(job, gather, false).await;
         }
         self.recover(job.session).await;
-        outcome
+        let gathered = outcome?;
+        self.gathers.add(gathered);
+        Ok(())
     }
 
-    async fn try_gather(&self, job: &mut Job<'_>, gather: &Gather, is_unique: bool) -> Result<()> {
+    async fn try_gather(&self, job: &mut Job<'_>, gather: &Gather, is_unique: bool) -> Result<Gathered> {
         let snapshot = job.snapshot.clone();
         let mut host = self.host(job, gather, &snapshot).await?;
         let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
-        let outcome = self.fill_and_answer(job, gather, &tables, &mut host, is_unique).await;
+        let mut gathered = Gathered::default();
+        let outcome = self.fill_and_answer(job, gather, &tables, &mut host, is_unique, &mut gathered).await;
         let summary = outcome.map_err(|error| with_own_names(error, &tables))?;
         let mut lease = Lease::Transient(host);
         self.after_statement(job, &mut lease, false, Some(&summary)).await;
@@ -78,7 +107,7 @@ impl Executor {
             host.execute(&format!("DROP TEMPORARY TABLE {}", names.join(", "))).await?;
         }
         host.unmark(SessionState::TEMPORARY_TABLE);
-        Ok(())
+        Ok(gathered)
     }
 
     async fn fill_and_answer(
@@ -88,12 +117,12 @@ impl Executor {
         tables: &[Option<GatheredTable>],
         host: &mut PooledConnection,
         is_unique: bool,
+        gathered: &mut Gathered,
     ) -> Result<ReplySummary> {
-        let mut gathered = Gathered::default();
         for (input, table) in gather.inputs.iter().zip(tables) {
             if let Some(table) = table {
                 host.execute(&table.create(is_unique)).await?;
-                self.load(job, input, table, host, &mut gathered).await?;
+                self.load(job, input, table, host, gathered).await?;
                 self.recover(job.session).await;
             }
         }
@@ -102,6 +131,18 @@ impl Executor {
             false => Placeholders::Keep,
         };
         let text = self.delegated_text(job, gather, tables, placeholders)?;
+        if job.session.settings.gather_notes {
+            let Gathered { rows, bytes } = *gathered;
+            let (host, reason) = (&gather.host, &gather.reason);
+            let message =
+                format!("{rows} rows ({bytes} bytes) were gathered at one server of {host}: {reason}");
+            let code = ErrorKind::Other.errno();
+            job.session.diagnostics.push(Diagnostic {
+                level: Level::Note,
+                code,
+                message: message.into_bytes(),
+            });
+        }
         self.answer(job, &text, placeholders, tables, host).await
     }
 

@@ -9,12 +9,14 @@ use crate::plan::source::{Edits, Source};
 use crate::sql::{LexFlags, StatementKind, Token, TokenKind};
 
 /// System variables whose value only the router knows (Vitess has the same and more).
-pub const ROUTER_VARIABLES: [&str; 21] = [
+pub const ROUTER_VARIABLES: [&str; 23] = [
+    "allow_gather",
     "autocommit",
     "client_found_rows",
     "completion_type",
     "ddl_strategy",
     "enable_system_settings",
+    "gather_notes",
     "identity",
     "last_insert_id",
     "migration_context",

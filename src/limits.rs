@@ -75,6 +75,12 @@ pub const KEY_BYTES_PER_STATEMENT_MAX: usize = 256 << 10;
 /// Rows of one statement whose sharding key changes: each moves by itself, with some statements.
 pub const MOVED_ROWS_MAX: usize = 100_000;
 
+/// Rows of an INSERT … SELECT that are sent in one statement.
+pub const INSERT_BATCH_ROWS: usize = 1_000;
+
+/// Bytes of such rows: their literals may take several times as many, and servers' `max_allowed_packet` is 16 MiB or more.
+pub const INSERT_BATCH_BYTES: usize = 1 << 20;
+
 /// User variables (`@x`) of one session.
 pub const USER_VARIABLES_PER_SESSION_MAX: usize = 4_096;
 

@@ -12,6 +12,7 @@ mod describe;
 mod exchange;
 mod gather;
 mod inner;
+mod insert;
 mod interrupt;
 mod into;
 mod job;

@@ -11,17 +11,17 @@ use super::lookup::Lock;
 use super::place;
 use super::plan_cache::PlanKey;
 use super::prepared::Preparation;
-use super::scatter::{ClientRows, SequenceAccess, ShardAccess};
+use super::scatter::{ClientRows, ShardAccess};
 use super::session_values::SessionValues;
-use crate::engine::{self, FoundPlaces, InsertBatch, InsertSource, Run, ShardPart, Shards};
+use crate::engine::{self, FoundPlaces, Run, ShardPart, Shards};
 use crate::error::{ERRNO_UNDECLARED_VARIABLE, ERRNOS_OF_RESOLUTION, Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
-use crate::plan::primitive::{EachShard, Insert, Piece, Primitive, Query, Route, Routing, Several, Template};
+use crate::plan::primitive::{EachShard, Piece, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
 use crate::session::Session;
 use crate::session::transaction::Pin;
-use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, SqlMode, StatementKind};
+use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
 
 impl Executor {
@@ -220,45 +220,6 @@ impl Executor {
         Ok(())
     }
 
-    /// INSERT and REPLACE with rows: each row to its shard.
-    async fn insert(&self, job: &mut Job<'_>, insert: &Insert) -> Result<()> {
-        let needs = job.needs();
-        let snapshot = job.snapshot.clone();
-        let unknown =
-            || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{}'", insert.keyspace));
-        let keyspace = snapshot.topology.keyspace(&insert.keyspace).ok_or_else(unknown)?;
-        let options = job.session.settings.lex_options();
-        let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
-        let run = Run {
-            keyspace: &insert.keyspace,
-            parts: &[],
-            text: job.text,
-            args: &arguments,
-            session: &values,
-        };
-        let source = InsertSource {
-            lexed: job.lexed,
-            options: &options,
-            keyspace,
-            zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
-        };
-        let mut sequences = SequenceAccess { executor: self, snapshot: &snapshot };
-        let mut batch = InsertBatch::read(insert, &run, &source)?;
-        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
-        inner.fill_in(insert, &mut batch).await?;
-        batch.number(&mut sequences).await?;
-        let outcome = if insert.asks_tables() {
-            inner.insert_with_lookups(insert, &mut batch).await?
-        } else {
-            batch.place(&[])?;
-            let mut access =
-                ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
-            batch.write(&mut access).await?
-        };
-        self.send_outcome(job, &outcome);
-        Ok(())
-    }
-
     /// The shards of a route whose lookup tables have to be asked first.
     async fn place_by_tables(&self, job: &mut Job<'_>, route: &Route) -> Result<Placed> {
         let needs = job.needs();
@@ -422,7 +383,13 @@ impl Executor {
         let (keyspace, query) = match &plan.root {
             Primitive::Gather(gather) => return Ok(Preparation::Gathered(Box::new(gather.clone()))),
             Primitive::Route(route) => (route.keyspace.as_ref(), Some(&route.query)),
-            Primitive::Insert(insert) => (Some(&insert.keyspace), None),
+            Primitive::Insert(insert) => {
+                if let Some(text) = super::insert::stand_in(insert, job.lexed) {
+                    let target = place::any_shard(&job.snapshot, &insert.keyspace, job.session)?;
+                    return Ok(Preparation::AtServer(target, text));
+                }
+                (Some(&insert.keyspace), None)
+            }
             Primitive::ReadFirst(first) => match &first.check {
                 Some(check) => (Some(&check.keyspace), Some(&check.query)),
                 None => (first.targets.first().map(|target| &target.table.0.keyspace), None),

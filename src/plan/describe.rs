@@ -154,6 +154,9 @@ impl Tree<'_> {
         if let Some(id) = &insert.pinned {
             let _ = write!(line, " pinned={id}");
         }
+        if insert.is_copied {
+            line.push_str(" to all shards");
+        }
         if insert.is_ignore {
             line.push_str(" ignore");
         }
@@ -167,6 +170,15 @@ impl Tree<'_> {
             InsertRows::Set { query, .. } => {
                 let text = template_text(query);
                 self.line(depth + 1, &format!("query: {text}"));
+            }
+            InsertRows::Select { head, query, tail, .. } => {
+                self.line(depth + 1, &format!("head: {}", String::from_utf8_lossy(head)));
+                let text = one_line(&template_text(query));
+                self.line(depth + 1, &format!("rows of: {text}"));
+                let text = one_line(&template_text(tail));
+                if !text.is_empty() {
+                    self.line(depth + 1, &format!("tail: {text}"));
+                }
             }
             InsertRows::Values { head: Some(head), .. } => {
                 self.line(depth + 1, &format!("head: {}", String::from_utf8_lossy(head)));

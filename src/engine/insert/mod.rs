@@ -16,6 +16,7 @@ use crate::plan::primitive::{Insert, InsertRows as PlannedRows, InsertVindex, Te
 use crate::sql::{LexOptions, Lexed, Span};
 use crate::topology::{Keyspace, KeyspaceId};
 use crate::value::Value;
+use crate::wire::response::ColumnDefinition;
 
 /// The statement that an INSERT came as.
 #[derive(Clone, Copy)]
@@ -38,6 +39,8 @@ pub struct InsertBatch<'a> {
     rows: Vec<Row>,
     text: Text<'a>,
     first_number: Option<u64>,
+    /// What the last row has for the generated column, if it says so itself.
+    last_explicit: Option<u64>,
 }
 
 /// One row.
@@ -50,6 +53,8 @@ struct Row {
     /// Of the generated column, where it has a place in the row.
     generated_span: Option<Span>,
     needs_number: bool,
+    /// The number that it gives itself.
+    explicit: Option<u64>,
     number: Option<u64>,
     /// Its shard and place, once they are known.
     place: Option<Place>,
@@ -60,7 +65,6 @@ enum Body {
     /// In the statement's text: the source text with the parentheses.
     Span(Span),
     /// As literals, column by column.
-    #[expect(dead_code, reason = "rows of INSERT … SELECT will stand so")]
     Fields(Vec<Vec<u8>>),
 }
 
@@ -86,7 +90,7 @@ struct Place {
 
 enum Text<'a> {
     Set(&'a Template),
-    Values { head: Vec<u8>, tail: Span },
+    Values { head: Vec<u8>, tail: Vec<u8> },
 }
 
 /// A value of a vindex column that the text does not tell.
@@ -131,12 +135,41 @@ impl<'a> InsertBatch<'a> {
             PlannedRows::Set { query, values } => {
                 (rows::of_set(values, plan, run, source)?, Text::Set(query))
             }
+            PlannedRows::Select { .. } => return Err(Error::bug("the rows of a query are not in the text")),
             PlannedRows::Values { head, columns } => {
                 let (rows, head, tail) = rows::of_values(head.as_deref(), *columns, plan, run, source)?;
                 (rows, Text::Values { head, tail })
             }
         };
-        Ok(Self { plan, run: *run, source: *source, rows, text, first_number: None })
+        let last_explicit = rows.last().and_then(|row| row.explicit);
+        Ok(Self { plan, run: *run, source: *source, rows, text, first_number: None, last_explicit })
+    }
+
+    /// Takes rows of a query. `tail` stands behind them.
+    ///
+    /// # Errors
+    /// Rows that have not the statement's columns; types whose text is not the whole value.
+    pub fn of_query(
+        plan: &'a Insert,
+        run: &Run<'a>,
+        source: &InsertSource<'a>,
+        tail: &[u8],
+        columns: &[ColumnDefinition],
+        rows: &[Vec<Option<Vec<u8>>>],
+    ) -> Result<Self> {
+        let PlannedRows::Select { head, columns: expected, .. } = &plan.rows else {
+            return Err(Error::bug("an INSERT without query"));
+        };
+        let plain = run.session.no_backslash_escapes();
+        let rows = rows::of_query(plan, source, *expected, columns, rows, plain)?;
+        let text = Text::Values { head: head.to_vec(), tail: tail.to_vec() };
+        let last_explicit = rows.last().and_then(|row| row.explicit);
+        Ok(Self { plan, run: *run, source: *source, rows, text, first_number: None, last_explicit })
+    }
+
+    /// Were numbers generated, so that `LAST_INSERT_ID()` changes?
+    pub fn has_numbers(&self) -> bool {
+        self.first_number.is_some()
     }
 
     /// Number of rows.
@@ -213,12 +246,15 @@ impl<'a> InsertBatch<'a> {
 
     /// The shards' outcomes as one.
     pub fn outcome(&self, mut outcomes: Vec<WriteOutcome>) -> WriteOutcome {
-        if outcomes.len() > 1 {
+        if self.plan.is_copied {
+            outcomes.truncate(1);
+        }
+        if outcomes.len() > 1 || matches!(self.plan.rows, PlannedRows::Select { .. }) {
             outcomes.iter_mut().for_each(|outcome| spell_out_one_row(outcome, self.plan.is_ignore));
         }
         let mut outcome = sum(outcomes);
-        if let Some(first) = self.first_number {
-            outcome.last_insert_id = first;
+        if let Some(id) = self.first_number.or(self.last_explicit) {
+            outcome.last_insert_id = id;
         }
         outcome
     }
@@ -248,11 +284,15 @@ impl<'a> InsertBatch<'a> {
                 }
             }
         }
+        if self.plan.is_copied {
+            let text = texts.first().cloned().flatten();
+            texts.fill(text);
+        }
         let mut queries = Vec::new();
         for (shard, text) in shards.iter().zip(texts) {
             let Some(mut text) = text else { continue };
             if let Text::Values { tail, .. } = &self.text {
-                text::write_span(*tail, &self.run, &self.source, &mut text)?;
+                text.extend_from_slice(tail);
             }
             queries.push(ShardQuery { shard: shard.name().clone(), text });
         }

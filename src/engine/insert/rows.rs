@@ -3,10 +3,13 @@
 use super::{Body, Cell, InsertSource, Row};
 use crate::engine::arguments::{negated, value_of};
 use crate::engine::execute::Run;
+use crate::engine::field::field_value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Generated, Insert, InsertVindex, RouteValue};
 use crate::sql::{ArgKind, InsertRows, InsertValue, InsertValueKind, Lexed, LiteralError, Span, arg_value};
 use crate::value::{Value, ValueRef};
+use crate::wire::column_type::ColumnType;
+use crate::wire::response::ColumnDefinition;
 
 /// `SET a = 1, …`: one row.
 pub(super) fn of_set(
@@ -37,6 +40,7 @@ pub(super) fn of_set(
         splices: Vec::new(),
         generated_span: None,
         needs_number,
+        explicit: explicit_of(plan, &values),
         number: None,
         place: None,
     };
@@ -50,7 +54,7 @@ pub(super) fn of_values(
     plan: &Insert,
     run: &Run<'_>,
     source: &InsertSource<'_>,
-) -> Result<(Vec<Row>, Vec<u8>, Span)> {
+) -> Result<(Vec<Row>, Vec<u8>, Vec<u8>)> {
     let no_rows = || Error::bug("an INSERT plan for a statement without rows");
     let mut reader = InsertRows::new(run.text, source.lexed, source.options)?.ok_or_else(no_rows)?;
     let head = head.map_or_else(|| reader.head().of(run.text).to_vec(), <[u8]>::to_vec);
@@ -64,7 +68,77 @@ pub(super) fn of_values(
         }
         rows.push(read_row(span, &values, plan, run, source)?);
     }
-    Ok((rows, head, reader.tail()))
+    let mut tail = Vec::new();
+    super::text::write_span(reader.tail(), run, source, &mut tail)?;
+    Ok((rows, head, tail))
+}
+
+/// Rows of a query.
+pub(super) fn of_query(
+    plan: &Insert,
+    source: &InsertSource<'_>,
+    expected: Option<u32>,
+    columns: &[ColumnDefinition],
+    rows: &[Vec<Option<Vec<u8>>>],
+    no_backslash_escapes: bool,
+) -> Result<Vec<Row>> {
+    if expected.is_some_and(|expected| expected as usize != columns.len()) {
+        let message = "Column count doesn't match value count at row 1";
+        return Err(Error::new(ErrorKind::ColumnCountMismatch, message));
+    }
+    if columns.iter().any(|column| column.column_type == ColumnType::FLOAT) {
+        return Err(Error::unsupported("a FLOAT column in an INSERT … SELECT over several shards"));
+    }
+    let made = rows.iter().map(|row| {
+        let values: Vec<Value> =
+            columns.iter().zip(row).map(|(column, field)| field_value(column, field.as_deref())).collect();
+        let needs_number = plan.generated.as_ref().is_some_and(|generated| {
+            generated.position.is_none_or(|at| asks_for_number(values.get(at as usize), source))
+        });
+        let cell = |vindex: &InsertVindex, index: usize| {
+            if needs_number && is_generated(plan.generated.as_ref(), vindex, index) {
+                return Cell::Generated;
+            }
+            match vindex.positions[index].and_then(|at| values.get(at as usize)) {
+                Some(value) => Cell::Value(value.clone()),
+                None => Cell::Default,
+            }
+        };
+        let cells = super::vindexes(plan)
+            .map(|vindex| (0..vindex.positions.len()).map(|index| cell(vindex, index)).collect())
+            .collect();
+        let body = Body::Fields(values.iter().map(|value| literal_of(value, no_backslash_escapes)).collect());
+        Row {
+            body,
+            cells,
+            splices: Vec::new(),
+            generated_span: None,
+            needs_number,
+            explicit: explicit_of(plan, &values),
+            number: None,
+            place: None,
+        }
+    });
+    Ok(made.collect())
+}
+
+fn literal_of(value: &Value, no_backslash_escapes: bool) -> Vec<u8> {
+    let mut text = Vec::new();
+    match value {
+        // Bits are a number where one is wanted, which MariaDB says of `0x` only.
+        Value::Bit(bits) => {
+            text.extend_from_slice(b"0x");
+            bits.iter().for_each(|byte| text.extend_from_slice(format!("{byte:02x}").as_bytes()));
+        }
+        value => value.as_ref().render_literal(&mut text, no_backslash_escapes),
+    }
+    text
+}
+
+/// What a row has for the generated column.
+fn explicit_of(plan: &Insert, values: &[Value]) -> Option<u64> {
+    let at = plan.generated.as_ref()?.position?;
+    values.get(at as usize)?.as_ref().to_uint64().ok()
 }
 
 /// Is it the column that the sequence fills?
@@ -93,6 +167,7 @@ fn read_row(
 ) -> Result<Row> {
     let mut needs_number = false;
     let mut generated_span = None;
+    let mut explicit = None;
     if let Some(generated) = &plan.generated {
         match generated.position.and_then(|at| values.get(at as usize)) {
             None => needs_number = true,
@@ -101,7 +176,9 @@ fn read_row(
                     InsertValueKind::Default | InsertValueKind::Null => true,
                     InsertValueKind::Expression => false,
                     InsertValueKind::Literal(kind) => {
-                        asks_for_number(Some(&literal(value.span, kind, run, source)?), source)
+                        let value = literal(value.span, kind, run, source)?;
+                        explicit = value.as_ref().to_uint64().ok();
+                        asks_for_number(Some(&value), source)
                     }
                 };
                 generated_span = Some(value.span);
@@ -130,7 +207,16 @@ fn read_row(
         cells.push(of_vindex);
     }
     let body = Body::Span(span);
-    Ok(Row { body, cells, splices: Vec::new(), generated_span, needs_number, number: None, place: None })
+    Ok(Row {
+        body,
+        cells,
+        splices: Vec::new(),
+        generated_span,
+        needs_number,
+        explicit,
+        number: None,
+        place: None,
+    })
 }
 
 /// The value of a literal, or of a parameter or variable that stands for one.

@@ -112,7 +112,12 @@ impl Inner<'_> {
         self.executor.end_compound(self.session, compound, outcome).await
     }
 
-    async fn insert_rows(&mut self, insert: &Insert, batch: &mut InsertBatch<'_>) -> Result<WriteOutcome> {
+    /// The same within a statement that has begun.
+    pub(in super::super) async fn insert_rows(
+        &mut self,
+        insert: &Insert,
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<WriteOutcome> {
         let told = self.told_places(insert, batch).await?;
         batch.place(&told)?;
         for lookup in insert.lookups.iter().filter(|lookup| !lookup.is_owned) {

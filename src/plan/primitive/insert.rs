@@ -19,6 +19,8 @@ pub struct Insert {
     pub pinned: Option<KeyspaceId>,
     /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
     pub updated: Option<Vec<Box<str>>>,
+    /// Every shard gets every row (reference tables).
+    pub is_copied: bool,
     /// IGNORE: a row that has no place is left out instead of being an error.
     pub is_ignore: bool,
     /// The column that a sequence fills.
@@ -43,6 +45,17 @@ pub enum InsertRows {
         query: Template,
         /// Values of the columns that `vindexes` and `generated` refer to by position.
         values: Vec<RouteValue>,
+    },
+    /// `SELECT …`: the rows of a query, planned when it runs like any other.
+    Select {
+        /// The statement up to the query, then VALUES, with the column that is generated added as below.
+        head: Box<[u8]>,
+        /// The query.
+        query: Template,
+        /// What stands behind it.
+        tail: Template,
+        /// Values that each row must have; `None`: the server knows.
+        columns: Option<u32>,
     },
     /// `VALUES (…), (…)`: `head`, then rows as they stand in the text, then the text behind the last row.
     Values {

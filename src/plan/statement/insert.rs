@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::insert_text::{Form, InsertText};
-use super::{refusal, route_plan, update};
+use super::{route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
     Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, RouteValue, Routing,
@@ -36,10 +36,14 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
         session::replace(&insert.source, &|_| false, &mut edits)?;
     }
     fit_name(&insert, &name, &table, &mut edits);
-    let mut plan = match insert.form {
-        Form::Select => from_select(ctx, text, lexed, &table, &edits),
-        Form::Set | Form::Values => with_values(lexed, &insert, &table, edits),
-    }?;
+    let whole = match insert.form {
+        Form::Select => whole_select(ctx, text, lexed, &table, &edits)?,
+        Form::Set | Form::Values => None,
+    };
+    let mut plan = match whole {
+        Some(plan) => plan,
+        None => with_rows(lexed, &insert, &table, edits)?,
+    };
     plan.tables = vec![(Some(table.keyspace.clone()), table.name.as_str().into())];
     Ok(plan)
 }
@@ -69,10 +73,10 @@ fn fit_name(insert: &InsertText<'_>, name: &str, table: &Table, edits: &mut Edit
     }
 }
 
-fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: Edits) -> Result<Plan> {
+fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: Edits) -> Result<Plan> {
     let kind = lexed.kind;
     let keyspace = Some(table.keyspace.clone());
-    if !needs_rows(table) {
+    if !needs_rows(table) && insert.form != Form::Select {
         let query = whole(insert, &edits);
         let (routing, several) = match &table.kind {
             TableKind::Pinned(id) => (Routing::Pinned(id.clone()), Several::Never),
@@ -98,9 +102,13 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
         return Err(Error::unsupported(format!("INSERT … {what} into a table with lookup vindexes")));
     }
     refuse_vindex_updates(updated.as_deref(), table)?;
-    let columns = columns(insert, table)?;
+    let columns = match columns(insert, table) {
+        // Nothing depends on them.
+        Err(_) if !needs_rows(table) => None,
+        columns => Some(columns?),
+    };
     let position = |name: &str| {
-        let at = columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+        let at = columns.iter().flatten().position(|column| column.eq_ignore_ascii_case(name));
         at.and_then(|at| u32::try_from(at).ok())
     };
     let generated = table.auto_increment.as_ref().map(|auto| Generated {
@@ -116,8 +124,12 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
     };
     let rows = match insert.form {
         Form::Set => set_rows(lexed, insert, (&vindexes, &lookups), generated.as_ref(), edits)?,
-        _ => value_rows(insert, generated.as_ref(), &columns, edits)?,
+        Form::Select => select_rows(insert, generated.as_ref(), columns.as_deref(), edits)?,
+        Form::Values => {
+            value_rows(insert, generated.as_ref(), columns.as_deref().unwrap_or_default(), edits)?
+        }
     };
+    let is_copied = table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
     let is_ignore = insert.is_ignore;
     let keyspace = table.keyspace.clone();
     let table = table.name.as_str().into();
@@ -128,6 +140,7 @@ fn with_values(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits
         table,
         pinned,
         updated,
+        is_copied,
         is_ignore,
         generated,
         rows,
@@ -206,6 +219,25 @@ fn value_rows(
     mut edits: Edits,
 ) -> Result<InsertRows> {
     let source = &insert.source;
+    add_columns(insert, generated, columns, &mut edits);
+    let head_end = source.tokens()[insert.head_count - 1].span.range().end;
+    let head_range = source.range().start..head_end;
+    let tail_range = head_end..source.range().end;
+    if edits.touches(&tail_range) {
+        return Err(Error::unsupported("session values behind the rows of an INSERT over several shards"));
+    }
+    let head = if edits.touches(&head_range) { Some(plain_text(source, &head_range, &edits)?) } else { None };
+    Ok(InsertRows::Values { head, columns: u32::try_from(columns.len()).ok() })
+}
+
+/// Adds the generated column to the list if it is missing there, and the list if there is none.
+fn add_columns(
+    insert: &InsertText<'_>,
+    generated: Option<&Generated>,
+    columns: &[Box<str>],
+    edits: &mut Edits,
+) {
+    let source = &insert.source;
     let added = generated.filter(|generated| generated.position.is_none());
     match insert.columns_end {
         Some(end) => {
@@ -223,14 +255,6 @@ fn value_rows(
             edits.insert(place, &format!(" ({})", names.join(", ")));
         }
     }
-    let head_end = source.tokens()[insert.head_count - 1].span.range().end;
-    let head_range = source.range().start..head_end;
-    let tail_range = head_end..source.range().end;
-    if edits.touches(&tail_range) {
-        return Err(Error::unsupported("session values behind the rows of an INSERT over several shards"));
-    }
-    let head = if edits.touches(&head_range) { Some(plain_text(source, &head_range, &edits)?) } else { None };
-    Ok(InsertRows::Values { head, columns: u32::try_from(columns.len()).ok() })
 }
 
 fn plain_text(source: &Source<'_>, range: &std::ops::Range<usize>, edits: &Edits) -> Result<Box<[u8]>> {
@@ -309,16 +333,16 @@ fn set_value(lexed: &Lexed, source: &Source<'_>, tokens: &std::ops::Range<usize>
     }
 }
 
-/// INSERT … SELECT: only where everything is at one place.
-fn from_select(
+/// INSERT … SELECT as a whole, where everything is at one place.
+fn whole_select(
     ctx: &PlanContext<'_>,
     text: &[u8],
     lexed: &Lexed,
     table: &Table,
     edits: &Edits,
-) -> Result<Plan> {
-    if table.auto_increment.is_some() {
-        return Err(Error::unsupported("INSERT … SELECT into a table with a sequence"));
+) -> Result<Option<Plan>> {
+    if table.auto_increment.is_some() || table.is_keyspace_sharded {
+        return Ok(None);
     }
     let statement = crate::sql::parse(text, lexed, ctx.options).map_err(|failure| failure.to_error(text))?;
     let source = Source::new(text, lexed, ctx.options)?;
@@ -326,22 +350,43 @@ fn from_select(
     let mut analyzer = Analyzer::new(ctx, &source);
     analyzer.analysis.edits = edits.clone();
     if let Some(query) = &ast.source {
-        analyzer.query(query, None, &Ctes::default())?;
+        match analyzer.query(query, None, &Ctes::default()) {
+            Err(error) if error.kind() == Some(ErrorKind::Unsupported) => return Ok(None),
+            outcome => drop(outcome?),
+        }
     }
     let analysis = analyzer.analysis;
-    let place = place::of(&analysis)?;
-    let is_elsewhere = place.keyspace.as_ref().is_some_and(|keyspace| *keyspace != table.keyspace);
-    if is_elsewhere || analysis.places.system {
-        return Err(Error::unsupported("INSERT … SELECT from another keyspace"));
+    let is_here = place::of(&analysis)
+        .is_ok_and(|place| place.keyspace.as_ref().is_none_or(|keyspace| *keyspace == table.keyspace));
+    if !is_here || analysis.places.system {
+        return Ok(None);
     }
     let query = source.query(&analysis.all_edits());
     let keyspace = Some(table.keyspace.clone());
-    if !table.is_keyspace_sharded {
-        return Ok(route_plan(lexed.kind, keyspace, Routing::Unsharded, query, Several::Never));
+    Ok(Some(route_plan(lexed.kind, keyspace, Routing::Unsharded, query, Several::Never)))
+}
+
+/// `SELECT …`: head, query and tail.
+fn select_rows(
+    insert: &InsertText<'_>,
+    generated: Option<&Generated>,
+    columns: Option<&[Box<str>]>,
+    mut edits: Edits,
+) -> Result<InsertRows> {
+    let source = &insert.source;
+    if source.lexed().flags.contains(LexFlags::HAS_ASSIGNMENT) {
+        return Err(Error::unsupported("assignments to variables in an INSERT … SELECT over several shards"));
     }
-    if table.has_owned_lookups() {
-        return Err(Error::unsupported("INSERT into a table with lookup vindexes"));
+    if let Some(columns) = columns {
+        add_columns(insert, generated, columns, &mut edits);
     }
-    let several = refusal(&Error::unsupported("INSERT … SELECT over several shards"))?;
-    Ok(route_plan(lexed.kind, keyspace, Routing::Scatter, query, several))
+    let start = insert.query_start();
+    let end = insert.updates_start().unwrap_or_else(|| source.range().end);
+    let mut head = plain_text(source, &(source.range().start..start), &edits)?.into_vec();
+    head.truncate(head.trim_ascii_end().len());
+    head.extend_from_slice(b" values");
+    let query = source.pieces(start..end, &Edits::default());
+    let tail = source.pieces(end..source.range().end, &edits);
+    let columns = columns.and_then(|columns| u32::try_from(columns.len()).ok());
+    Ok(InsertRows::Select { head: head.into(), query, tail, columns })
 }

@@ -99,10 +99,7 @@ impl<'a> InsertText<'a> {
         }
         let mut columns = None;
         let mut columns_end = None;
-        if is_kind(&source, index, TokenKind::LParen)
-            && index < head_count
-            && !source.is_keyword(index + 1, "select")
-        {
+        if is_kind(&source, index, TokenKind::LParen) && index < head_count && !in_query(&source, index + 1) {
             let mut names: Vec<Box<str>> = Vec::new();
             let mut last: Option<Box<str>> = None;
             index += 1;
@@ -132,14 +129,35 @@ impl<'a> InsertText<'a> {
         (qualifier, name(self.table.end - 1))
     }
 
+    /// The token that ON DUPLICATE KEY UPDATE begins with.
+    fn updates(&self) -> Option<usize> {
+        let from = if self.form == Form::Values { self.head_count } else { 0 };
+        (from..self.source.tokens().len()).find(|index| {
+            let words = ["on", "duplicate", "key", "update"];
+            (0..).zip(words).all(|(offset, word): (usize, _)| self.source.is_keyword(index + offset, word))
+        })
+    }
+
+    /// Where ON DUPLICATE KEY UPDATE begins in the text.
+    pub(super) fn updates_start(&self) -> Option<usize> {
+        self.updates().map(|index| self.source.tokens()[index].span.range().start)
+    }
+
+    /// Where the query of INSERT … SELECT begins in the text, with its parentheses.
+    pub(super) fn query_start(&self) -> usize {
+        let tokens = self.source.tokens();
+        let before = self.columns_end.map_or(self.table.end, |end| end + 1);
+        let mut index = self.head_count - 1;
+        while index > before && tokens[index - 1].kind == TokenKind::LParen {
+            index -= 1;
+        }
+        tokens[index].span.range().start
+    }
+
     /// The columns that ON DUPLICATE KEY UPDATE assigns to; `None` without that clause.
     pub(super) fn updated_columns(&self) -> Option<Vec<Box<str>>> {
         let tokens = self.source.tokens();
-        let from = if self.form == Form::Values { self.head_count } else { 0 };
-        let start = (from..tokens.len()).find(|index| {
-            let words = ["on", "duplicate", "key", "update"];
-            (0..).zip(words).all(|(offset, word): (usize, _)| self.source.is_keyword(index + offset, word))
-        })?;
+        let start = self.updates()?;
         let mut names = Vec::new();
         let (mut depth, mut is_target, mut last) = (0_usize, true, None);
         for (index, token) in tokens.iter().enumerate().skip(start + 4) {
@@ -191,6 +209,16 @@ impl<'a> InsertText<'a> {
         }
         found
     }
+}
+
+/// Does a query begin here, perhaps behind further parentheses?
+fn in_query(source: &Source<'_>, mut index: usize) -> bool {
+    while is_kind(source, index, TokenKind::LParen) {
+        index += 1;
+    }
+    let is_table =
+        source.is_keyword(index, "table") && source.tokens().get(index + 1).is_some_and(|t| t.kind.is_name());
+    is_table || ["select", "with", "values"].iter().any(|word| source.is_keyword(index, word))
 }
 
 fn is_kind(source: &Source<'_>, index: usize, kind: TokenKind) -> bool {

@@ -1,0 +1,178 @@
+//! INSERT and REPLACE with rows or a query: each row to its shard, lookup tables along with them.
+//!
+//! <https://dev.mysql.com/doc/refman/9.0/en/insert-select.html>
+
+use super::Executor;
+use super::arguments::{Arguments, Placeholders};
+use super::inner::{HeldRows, Inner};
+use super::job::Job;
+use super::scatter::SequenceAccess;
+use super::session_values::SessionValues;
+use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{INSERT_BATCH_BYTES, INSERT_BATCH_ROWS};
+use crate::plan::primitive::{Insert, InsertRows};
+use crate::session::diagnostics::Diagnostics;
+use crate::sql::{Lexed, SqlMode};
+
+impl Executor {
+    /// Runs an INSERT or REPLACE and replies.
+    pub(super) async fn insert(&self, job: &mut Job<'_>, insert: &Insert) -> Result<()> {
+        let needs = job.needs();
+        let snapshot = job.snapshot.clone();
+        let unknown =
+            || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{}'", insert.keyspace));
+        let keyspace = snapshot.topology.keyspace(&insert.keyspace).ok_or_else(unknown)?;
+        let options = job.session.settings.lex_options();
+        let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
+        let run = Run {
+            keyspace: &insert.keyspace,
+            parts: &[],
+            text: job.text,
+            args: &arguments,
+            session: &values,
+        };
+        let source = InsertSource {
+            lexed: job.lexed,
+            options: &options,
+            keyspace,
+            zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
+        };
+        let last_insert_id = job.session.last_insert_id;
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        let (outcome, has_numbers) = match &insert.rows {
+            InsertRows::Select { .. } => inner.insert_query(insert, &run, &source).await?,
+            InsertRows::Set { .. } | InsertRows::Values { .. } => {
+                let mut batch = InsertBatch::read(insert, &run, &source)?;
+                let outcome = inner.insert_batch(insert, &mut batch).await?;
+                (outcome, batch.has_numbers())
+            }
+        };
+        self.send_outcome(job, &outcome);
+        if insert.generated.is_some() && !has_numbers {
+            // Numbers that rows bring along are told, but not remembered.
+            job.session.last_insert_id = last_insert_id;
+        }
+        Ok(())
+    }
+}
+
+impl Inner<'_> {
+    async fn insert_batch(&mut self, insert: &Insert, batch: &mut InsertBatch<'_>) -> Result<WriteOutcome> {
+        self.fill_in(insert, batch).await?;
+        let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
+        batch.number(&mut sequences).await?;
+        if insert.asks_tables() {
+            return self.insert_with_lookups(insert, batch).await;
+        }
+        batch.place(&[])?;
+        batch.write(&mut self.access()).await
+    }
+
+    /// `INSERT … SELECT`: the query's rows are read whole, within limits, because they may come from the connections that
+    /// they go to, and from the table that they change.
+    async fn insert_query(
+        &mut self,
+        insert: &Insert,
+        run: &Run<'_>,
+        source: &InsertSource<'_>,
+    ) -> Result<(WriteOutcome, bool)> {
+        let InsertRows::Select { query, tail, .. } = &insert.rows else {
+            return Err(Error::bug("an INSERT without query"));
+        };
+        self.check_character_set()?;
+        let (mut text, mut behind) = (Vec::new(), Vec::new());
+        engine::render(query, run.args, run.session, None, b"", &mut text)?;
+        engine::render(tail, run.args, run.session, None, b"", &mut behind)?;
+        if !behind.is_empty() {
+            behind.insert(0, b' ');
+        }
+        let compound = self.executor.begin_compound(self.session).await?;
+        let outcome = self.insert_held(insert, run, source, &text, &behind).await;
+        self.executor.end_compound(self.session, compound, outcome).await
+    }
+
+    async fn insert_held(
+        &mut self,
+        insert: &Insert,
+        run: &Run<'_>,
+        source: &InsertSource<'_>,
+        text: &[u8],
+        tail: &[u8],
+    ) -> Result<(WriteOutcome, bool)> {
+        let held = self.rows(text).await?;
+        let mut outcomes = Vec::new();
+        let mut first_number = None;
+        let mut last_insert_id = 0;
+        let mut diagnostics = Diagnostics::default();
+        for rows in batches(&held) {
+            let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, rows)?;
+            self.fill_in(insert, &mut batch).await?;
+            let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
+            batch.number(&mut sequences).await?;
+            let outcome = match insert.asks_tables() {
+                true => self.insert_rows(insert, &mut batch).await?,
+                false => {
+                    batch.place(&[])?;
+                    batch.write(&mut self.access()).await?
+                }
+            };
+            if batch.has_numbers() {
+                first_number.get_or_insert(outcome.last_insert_id);
+            }
+            last_insert_id = outcome.last_insert_id;
+            outcomes.push(outcome);
+            let said = std::mem::take(&mut self.session.diagnostics);
+            said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
+        }
+        self.session.diagnostics = diagnostics;
+        let mut outcome = engine::sum(outcomes);
+        outcome.last_insert_id = first_number.unwrap_or(last_insert_id);
+        if outcome.info.is_empty() {
+            outcome.info = b"Records: 0  Duplicates: 0  Warnings: 0".to_vec();
+        }
+        Ok((outcome, first_number.is_some()))
+    }
+
+    /// Text that the servers send in another character set may have lost some of its characters.
+    fn check_character_set(&self) -> Result<()> {
+        let settings = self.session.settings.backend();
+        let variables = ["character_set_client", "character_set_connection", "character_set_results"];
+        let is_exact = settings.names().is_none_or(|names| &*names.charset == "utf8mb4")
+            && variables.iter().all(|name| settings.variable(name).is_none());
+        if is_exact {
+            return Ok(());
+        }
+        Err(Error::unsupported("INSERT … SELECT over shards in a session whose character set is not utf8mb4"))
+    }
+}
+
+/// The rows in parts that make statements of a bounded size.
+fn batches(held: &HeldRows) -> impl Iterator<Item = &[Vec<Option<Vec<u8>>>]> {
+    let mut rest = held.rows.as_slice();
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut count = 0;
+        for row in rest.iter().take(INSERT_BATCH_ROWS) {
+            bytes += row.iter().flatten().map(Vec::len).sum::<usize>();
+            if count > 0 && bytes > INSERT_BATCH_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let (batch, left) = rest.split_at(count);
+        rest = left;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// What is prepared at a server in the place of a statement whose tables no one server has: it has the same parameters
+/// and no columns.
+pub(super) fn stand_in(insert: &Insert, lexed: &Lexed) -> Option<Vec<u8>> {
+    let InsertRows::Select { .. } = &insert.rows else { return None };
+    let count = lexed.placeholder_count as usize;
+    Some(match count {
+        0 => b"do 0".to_vec(),
+        count => format!("do {}", vec!["?"; count].join(", ")).into_bytes(),
+    })
+}

@@ -57,8 +57,8 @@ pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 
 /// What servers answer when names or grouping of a statement's text do not fit its tables: ambiguous and unknown
 /// columns and aliases, mixed groups, wrong counts of columns, unknown functions. None of them depends on rows.
-pub const ERRNOS_OF_RESOLUTION: [u16; 14] =
-    [1052, 1054, 1055, 1056, 1060, 1066, 1111, 1140, 1221, 1222, 1241, 1247, 1248, 1305];
+pub const ERRNOS_OF_RESOLUTION: [u16; 15] =
+    [1052, 1054, 1055, 1056, 1060, 1066, 1109, 1111, 1140, 1221, 1222, 1241, 1247, 1248, 1305];
 
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $name:ident = $errno:literal $state:literal $vt:expr, $origin:ident;)*) => {

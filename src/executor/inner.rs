@@ -40,7 +40,7 @@ pub(super) struct Inner<'a> {
 pub(super) struct HeldRows {
     pub(super) columns: Vec<ColumnDefinition>,
     pub(super) rows: Vec<Vec<Option<Vec<u8>>>>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl<'a> Inner<'a> {
@@ -65,7 +65,7 @@ impl<'a> Inner<'a> {
         let lexed = self.lexed(text)?;
         let plan = self.executor.plan_of(self.session, self.snapshot, text, &lexed)?;
         let Primitive::Route(route) = &plan.root else {
-            return Err(Error::bug("a query whose plan is no route"));
+            return Err(Error::unsupported("rows of this query for another statement"));
         };
         let arguments = Arguments::of_text(self.session, text, &lexed);
         let values = SessionValues::of(self.executor, self.session, self.snapshot);

@@ -3,7 +3,7 @@
 //! <https://dev.mysql.com/doc/refman/9.0/en/select-into.html>
 
 use super::Executor;
-use super::job::Job;
+use super::job::{Execution, Job};
 use super::prepared::Preparation;
 use super::set::typed;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,7 +28,8 @@ pub(super) fn of(job: &Job<'_>) -> Option<IntoVariables> {
 impl Executor {
     /// Runs the query and assigns its only row.
     pub(super) async fn select_into(&self, job: &mut Job<'_>, into: &IntoVariables) -> Result<()> {
-        let mut results = self.captured(job, &without(job.text, into)).await?;
+        let execution = job.execution;
+        let mut results = self.captured(job, &without(job.text, into), execution).await?;
         let result = results.pop().unwrap_or_default();
         if let Some(error) = result.error {
             return Err(error);
@@ -60,8 +61,13 @@ impl Executor {
         Ok(())
     }
 
-    /// Runs another text in the job's place and keeps the reply from the client.
-    pub(super) async fn captured(&self, job: &mut Job<'_>, text: &[u8]) -> Result<Vec<CapturedResult>> {
+    /// Runs another text in the job's place and keeps the reply from the client. `execution`: with these parameters.
+    pub(super) async fn captured<'j>(
+        &self,
+        job: &mut Job<'j>,
+        text: &[u8],
+        execution: Option<Execution<'j>>,
+    ) -> Result<Vec<CapturedResult>> {
         let mut lexed = Lexed::new();
         lex(text, 0, &job.session.settings.lex_options(), &mut lexed)?;
         job.client.begin_capture(CAPTURED_REPLY_BYTES_MAX);
@@ -72,7 +78,7 @@ impl Executor {
                 snapshot: job.snapshot.clone(),
                 text,
                 lexed: &lexed,
-                execution: job.execution,
+                execution,
                 more_results: false,
             };
             Box::pin(self.dispatch(&mut inner)).await

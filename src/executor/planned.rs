@@ -110,6 +110,9 @@ impl Executor {
             Several::Write(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, false)).await,
             Several::WriteSame(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, true)).await,
             Several::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
+            Several::Unsupported(what) if job.lexed.kind.is_dml() => {
+                Err(Box::pin(self.server_error(job, Error::unsupported(what.as_ref()))).await)
+            }
             Several::Unsupported(what) => Err(Error::unsupported(what.as_ref())),
             Several::Never => {
                 let error = Error::unsupported(

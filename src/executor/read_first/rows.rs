@@ -1,12 +1,14 @@
 //! Rows that are read in the session's transaction, and their values.
 
 use crate::engine::field_value;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::executor::inner::{HeldRows, Inner};
 use crate::executor::job::Job;
 use crate::gateway::Target;
 use crate::value::Value;
+use crate::wire::row::text_fields;
+use crate::wire::{CapturedResult, Malformed};
 
 /// Rows in memory.
 pub(super) struct ReadRows(HeldRows);
@@ -33,11 +35,39 @@ impl ReadRows {
     }
 }
 
+fn held(result: CapturedResult) -> Result<HeldRows> {
+    let mut rows = HeldRows { columns: result.columns, ..HeldRows::default() };
+    for row in &result.rows {
+        let fields: std::result::Result<Vec<_>, Malformed> =
+            text_fields(row).map(|field| field.map(|field| field.map(<[u8]>::to_vec))).collect();
+        rows.rows.push(fields.map_err(Malformed::into_backend_error)?);
+    }
+    Ok(rows)
+}
+
 impl Executor {
     /// The rows of a query in the session's words.
     pub(super) async fn read_rows(&self, job: &mut Job<'_>, text: &[u8]) -> Result<ReadRows> {
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
-        Inner::new(self, &mut *job.session, &snapshot, needs).rows(text).await.map(ReadRows)
+        let rows = Inner::new(self, &mut *job.session, &snapshot, needs).rows(text).await;
+        match rows {
+            Err(error) if error.kind() == Some(ErrorKind::Unsupported) => self.read_captured(job, text).await,
+            rows => rows.map(ReadRows),
+        }
+    }
+
+    /// The same, of a query that takes any way there is, as if the client had asked.
+    async fn read_captured(&self, job: &mut Job<'_>, text: &[u8]) -> Result<ReadRows> {
+        let (found_rows, row_count) = (job.session.found_rows, job.session.row_count);
+        let diagnostics = job.session.diagnostics.clone();
+        let results = self.captured(job, text, None).await;
+        (job.session.found_rows, job.session.row_count) = (found_rows, row_count);
+        job.session.diagnostics = diagnostics;
+        let result = results?.pop().unwrap_or_default();
+        match result.error {
+            Some(error) => Err(error),
+            None => held(result).map(ReadRows),
+        }
     }
 
     /// The rows of a query in servers' words, from one shard.

@@ -85,7 +85,8 @@ impl Router {
         let http = bind(config.http.listen.as_deref(), "http.listen").await?;
         let http = http.map(|listener| (admin(metrics, &gateway, snapshots.clone()), listener));
         let control = bind(config.control.listen.as_deref(), "control.listen").await?;
-        let control = control.map(|listener| (Control { gateway: gateway.clone(), snapshots }, listener));
+        let control =
+            control.map(|listener| (Control { gateway: gateway.clone(), snapshots, resolver }, listener));
         gateway.ready().await;
         tracker.ready().await;
         Ok(Self { server, http, control, store, users, gateway, tracker, resolver: resolver_task })

@@ -1,4 +1,4 @@
-//! `shardgate ctl`: questions about a cluster, answered by a running router's control API.
+//! `shardgate ctl`: questions about a cluster and orders to it, answered by a running router's control API.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -28,13 +28,27 @@ pub(super) struct Arguments {
 /// Names are those of Vitess's `vtctldclient` and `vtctlclient`.
 #[derive(Debug, Subcommand)]
 #[command(rename_all = "verbatim")]
-#[expect(clippy::enum_variant_names, reason = "the names are the commands'")]
 enum Command {
+    /// Ends a transaction in doubt now: by its decision, or by rolling it back if there is none.
+    ConcludeTransaction {
+        /// Its name, as `GetUnresolvedTransactions` shows it.
+        dtid: String,
+    },
     /// Keyspaces and their shards.
     GetKeyspaces,
     /// One line per tablet: alias, keyspace, shard, type, address, state.
     #[command(alias = "ListAllTablets")]
     GetTablets,
+    /// One transaction in doubt, as JSON.
+    GetTransactionInfo {
+        /// Its name, as `GetUnresolvedTransactions` shows it.
+        dtid: String,
+    },
+    /// One line per transaction in doubt: name, state, time of the decision, shards.
+    GetUnresolvedTransactions {
+        /// Only those of this keyspace.
+        keyspace: Option<String>,
+    },
     /// The VSchema of a keyspace, as JSON.
     GetVSchema {
         /// The keyspace.
@@ -43,21 +57,55 @@ enum Command {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let path = match &arguments.command {
-        Command::GetKeyspaces => "/v1/keyspaces".to_owned(),
-        Command::GetTablets => "/v1/tablets".to_owned(),
-        Command::GetVSchema { keyspace } => format!("/v1/vschema/{keyspace}"),
+    let (method, path) = match &arguments.command {
+        Command::ConcludeTransaction { dtid } => {
+            ("POST", format!("/v1/transactions/{}/conclude", escape(dtid)))
+        }
+        Command::GetKeyspaces => ("GET", "/v1/keyspaces".to_owned()),
+        Command::GetTablets => ("GET", "/v1/tablets".to_owned()),
+        Command::GetTransactionInfo { dtid } => ("GET", format!("/v1/transactions/{}", escape(dtid))),
+        Command::GetUnresolvedTransactions { .. } => ("GET", "/v1/transactions".to_owned()),
+        Command::GetVSchema { keyspace } => ("GET", format!("/v1/vschema/{keyspace}")),
     };
-    let answer = match get(&arguments.server, &path) {
+    let answer = match exchange(&arguments.server, method, &path) {
         Ok(answer) => answer,
         Err(error) => return fail(error),
     };
+    let pretty = || serde_json::to_string_pretty(&answer).unwrap_or_default();
     print(&match &arguments.command {
         Command::GetTablets => lines(&answer, &["alias", "keyspace", "shard", "type", "address", "state"]),
         Command::GetKeyspaces => lines(&answer, &["name", "db_name"]),
-        Command::GetVSchema { .. } => serde_json::to_string_pretty(&answer).unwrap_or_default(),
+        Command::GetUnresolvedTransactions { keyspace } => unresolved(&answer, keyspace.as_deref()),
+        Command::ConcludeTransaction { .. }
+        | Command::GetTransactionInfo { .. }
+        | Command::GetVSchema { .. } => pretty(),
     });
     ExitCode::SUCCESS
+}
+
+/// One line per transaction; of one keyspace, if that is wanted.
+fn unresolved(answer: &Value, keyspace: Option<&str>) -> String {
+    let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let lines = rows.iter().filter_map(|row| {
+        let places = row.get("participants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let places: Vec<&str> = places.iter().filter_map(Value::as_str).collect();
+        let dtid = text(row, "dtid");
+        let in_keyspace = |place: &str| {
+            keyspace.is_none_or(|wanted| place.split_once(':').is_some_and(|(found, _)| found == wanted))
+        };
+        let is_wanted = in_keyspace(&dtid) || places.iter().any(|place| in_keyspace(place));
+        let line = [dtid, text(row, "state"), text(row, "record_time"), places.join(",")].join(" ");
+        is_wanted.then_some(line)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A name as a part of a path.
+fn escape(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
+    let escaped = |byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(escaped).collect()
 }
 
 /// One line per object of the list, its fields separated by blanks.
@@ -71,7 +119,7 @@ fn lines(answer: &Value, fields: &[&str]) -> String {
 }
 
 /// One HTTP/1.0 exchange, which ends when the router closes the connection.
-fn get(server: &str, path: &str) -> Result<Value, String> {
+fn exchange(server: &str, method: &str, path: &str) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("{server}: {error}");
     if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("{path:?} is no name"));
@@ -81,7 +129,7 @@ fn get(server: &str, path: &str) -> Result<Value, String> {
     let mut stream = TcpStream::connect_timeout(&address, WAIT).map_err(failed)?;
     stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
     stream.set_write_timeout(Some(WAIT)).map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).map_err(failed)?;
@@ -110,6 +158,17 @@ mod tests {
 
     #[test]
     fn paths_cannot_smuggle_a_request() {
-        assert!(get("127.0.0.1:1", "/v1/vschema/a\r\nX: y").is_err());
+        assert!(exchange("127.0.0.1:1", "GET", "/v1/vschema/a\r\nX: y").is_err());
+        assert_eq!(escape("#ab:-80:1/ x"), "%23ab:-80:1%2F%20x");
+    }
+
+    #[test]
+    fn transactions_become_lines() {
+        let answer = serde_json::json!([
+            { "dtid": "a:-:1", "state": "COMMIT", "record_time": "now", "participants": ["b:-80", "b:80-"] },
+            { "dtid": "c:-:1", "state": "PREPARE", "record_time": "", "participants": [] },
+        ]);
+        assert_eq!(unresolved(&answer, Some("b")), "a:-:1 COMMIT now b:-80,b:80-");
+        assert_eq!(unresolved(&answer, None).lines().count(), 2);
     }
 }

@@ -1,6 +1,7 @@
 //! The control API behind `shardgate ctl`: the cluster as the router sees it, as JSON over HTTP.
 //!
-//! Commands are named as Vitess's `vtctldclient` names them. This version answers questions; it changes nothing.
+//! Commands are named as Vitess's `vtctldclient` names them. This version answers questions, and ends transactions that
+//! were left in doubt.
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::gateway::Gateway;
 use crate::store::Snapshots;
+use crate::twopc::{Resolver, Unresolved};
 
 /// What the control API answers from.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub struct Control {
     pub gateway: Arc<Gateway>,
     /// VSchema and topology.
     pub snapshots: Arc<Snapshots>,
+    /// Transactions in doubt.
+    pub resolver: Arc<Resolver>,
 }
 
 impl Control {
@@ -35,6 +39,9 @@ impl Control {
         let router = Router::new()
             .route("/v1/keyspaces", get(keyspaces))
             .route("/v1/tablets", get(tablets))
+            .route("/v1/transactions", get(transactions))
+            .route("/v1/transactions/{dtid}", get(transaction))
+            .route("/v1/transactions/{dtid}/conclude", post(conclude))
             .route("/v1/vschema/{keyspace}", get(vschema))
             .with_state(self);
         axum::serve(listener, router).await
@@ -79,6 +86,55 @@ async fn vschema(State(control): State<Control>, Path(keyspace): Path<String>) -
             answer(StatusCode::NOT_FOUND, &json!({ "error": text }))
         }
     }
+}
+
+/// Every transaction in doubt. A server that cannot be asked makes the answer incomplete, which is an error.
+async fn transactions(State(control): State<Control>) -> Response {
+    match unresolved(&control).await {
+        Ok(found) => answer(StatusCode::OK, &Value::Array(found.iter().map(describe).collect())),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn transaction(State(control): State<Control>, Path(dtid): Path<String>) -> Response {
+    match unresolved(&control).await {
+        Ok(found) => match found.iter().find(|transaction| transaction.dtid == dtid) {
+            Some(transaction) => answer(StatusCode::OK, &describe(transaction)),
+            None => {
+                let text = format!("no unresolved transaction '{dtid}'");
+                answer(StatusCode::NOT_FOUND, &json!({ "error": text }))
+            }
+        },
+        Err(refusal) => refusal,
+    }
+}
+
+async fn conclude(State(control): State<Control>, Path(dtid): Path<String>) -> Response {
+    match control.resolver.conclude(&dtid).await {
+        Ok(decision) => answer(StatusCode::OK, &json!({ "dtid": dtid, "decision": decision.as_str() })),
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.message()).into_owned();
+            answer(StatusCode::CONFLICT, &json!({ "error": text }))
+        }
+    }
+}
+
+async fn unresolved(control: &Control) -> Result<Vec<Unresolved>, Response> {
+    let (found, failures) = control.resolver.unresolved().await;
+    if failures.is_empty() {
+        return Ok(found);
+    }
+    let text = format!("not every server has answered: {}", failures.join("; "));
+    Err(answer(StatusCode::BAD_GATEWAY, &json!({ "error": text })))
+}
+
+fn describe(transaction: &Unresolved) -> Value {
+    json!({
+        "dtid": transaction.dtid,
+        "state": transaction.phase.as_str(),
+        "record_time": transaction.decided_at,
+        "participants": transaction.participants,
+    })
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response {

@@ -14,7 +14,7 @@ use super::transaction::run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::session::transaction::ShardSession;
-use crate::twopc::Counters;
+use crate::twopc::{Counters, FaultPoint};
 use crate::wire::Command;
 
 impl Executor {
@@ -54,6 +54,9 @@ impl Executor {
             // Nothing is committed, or nobody knows: the rest is rolled back, as on one server.
             join_all(rest.iter_mut().map(|shard| roll_back(shard))).await;
             return outcome;
+        }
+        if written > 1 {
+            self.faults().pass(FaultPoint::BetweenCommits).await;
         }
         let outcomes = join_all(rest.iter_mut().map(|shard| commit_one(shard))).await;
         let rest = rest.iter().zip(outcomes).filter(|(shard, _)| shard.has_written);

@@ -232,7 +232,7 @@ impl Executor {
         }
     }
 
-    fn faults(&self) -> &twopc::Faults {
+    pub(super) fn faults(&self) -> &twopc::Faults {
         &self.options().faults
     }
 }

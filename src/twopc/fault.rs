@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A step of a commit in two phases, in order.
+/// A step of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
     /// A branch is about to be prepared; others may be prepared already.
@@ -23,11 +23,13 @@ pub enum FaultPoint {
     AfterBranchCommit,
     /// All branches are committed; the decision is still in the log.
     BeforeForget,
+    /// Mode MULTI: the first shard is committed, no other is.
+    BetweenCommits,
 }
 
 impl FaultPoint {
-    /// Every point, for tests.
-    pub const ALL: [Self; 7] = [
+    /// Those of a commit in two phases, in order.
+    pub const TWO_PHASES: [Self; 7] = [
         Self::BeforePrepare,
         Self::AfterPrepare,
         Self::BeforeDecision,
@@ -47,6 +49,7 @@ impl FaultPoint {
             Self::BeforeBranchCommit => "before_branch_commit",
             Self::AfterBranchCommit => "after_branch_commit",
             Self::BeforeForget => "before_forget",
+            Self::BetweenCommits => "between_commits",
         }
     }
 }
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names = FaultPoint::ALL.map(FaultPoint::name);
+        let mut names = FaultPoint::TWO_PHASES.map(FaultPoint::name);
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }

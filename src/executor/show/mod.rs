@@ -7,6 +7,7 @@ mod filter;
 mod like;
 mod processlist;
 mod tables;
+mod transactions;
 mod variables;
 mod vschema;
 
@@ -32,6 +33,9 @@ impl Executor {
         if !is_router_own && let Some(target) = place::explicit(job.session, &job.snapshot)? {
             return self.pass_to(job, target).await;
         }
+        if is_about_transactions(show.kind) {
+            return self.show_transactions(job, &show).await;
+        }
         match self.own_table(job, &show)? {
             Some(table) => self.send_table(job, table).await,
             None => self.show_of_server(job, &show).await,
@@ -54,6 +58,7 @@ impl Executor {
             ShowKind::Keyspaces => tables::databases(&job.snapshot, false),
             ShowKind::Plugins => tables::plugins(),
             ShowKind::Processlist => processlist::table(self.registry(), show.full),
+            kind if is_about_transactions(kind) => transactions::columns(),
             ShowKind::VitessShards => tables::vitess_shards(&job.snapshot),
             ShowKind::VitessTablets => {
                 tables::vitess_tablets(&self.gateway().tablets(), self.options().tablet_type_names)
@@ -152,24 +157,30 @@ impl Executor {
 /// Column that `SHOW VITESS_TABLETS LIKE` looks at.
 const HOSTNAME_COLUMN: usize = 6;
 
+/// These ask all servers; their rows are not there before.
+fn is_about_transactions(kind: ShowKind) -> bool {
+    matches!(kind, ShowKind::TransactionStatus | ShowKind::UnresolvedTransactions)
+}
+
 fn is_router_own(kind: ShowKind) -> bool {
-    matches!(
-        kind,
-        ShowKind::CountErrors
-            | ShowKind::CountWarnings
-            | ShowKind::Databases
-            | ShowKind::Errors
-            | ShowKind::Keyspaces
-            | ShowKind::Processlist
-            | ShowKind::VitessShards
-            | ShowKind::VitessTablets
-            | ShowKind::VitessTarget
-            | ShowKind::VitessTargets
-            | ShowKind::VschemaKeyspaces
-            | ShowKind::VschemaTables
-            | ShowKind::VschemaVindexes
-            | ShowKind::Warnings
-    )
+    is_about_transactions(kind)
+        || matches!(
+            kind,
+            ShowKind::CountErrors
+                | ShowKind::CountWarnings
+                | ShowKind::Databases
+                | ShowKind::Errors
+                | ShowKind::Keyspaces
+                | ShowKind::Processlist
+                | ShowKind::VitessShards
+                | ShowKind::VitessTablets
+                | ShowKind::VitessTarget
+                | ShowKind::VitessTargets
+                | ShowKind::VschemaKeyspaces
+                | ShowKind::VschemaTables
+                | ShowKind::VschemaVindexes
+                | ShowKind::Warnings
+        )
 }
 
 fn needs_keyspace(kind: ShowKind) -> bool {

@@ -30,6 +30,10 @@ pub enum ShowKind {
     Plugins,
     Processlist,
     Tables,
+    /// `TRANSACTION STATUS [FOR] 'name'`: the name is in `table`.
+    TransactionStatus,
+    /// `UNRESOLVED TRANSACTIONS [FOR keyspace]`.
+    UnresolvedTransactions,
     Variables,
     VitessShards,
     VitessTablets,
@@ -99,6 +103,16 @@ pub fn parse_show(text: &[u8], options: &LexOptions) -> Result<Show> {
         ShowKind::Tables | ShowKind::KeyspaceObjects | ShowKind::VschemaTables => {
             from_keyspace(&mut cursor, &mut show)?;
         }
+        ShowKind::TransactionStatus => {
+            cursor.accept("for");
+            let token = cursor.accept_kind(TokenKind::String).ok_or_else(|| cursor.syntax_error())?;
+            show.table = Some(name_of(token.span.of(cursor.text())).into_owned());
+        }
+        ShowKind::UnresolvedTransactions => {
+            if cursor.accept("for") {
+                show.keyspace = Some(cursor.name()?);
+            }
+        }
         ShowKind::VschemaVindexes if cursor.accept_any(&["from", "on"]) => {
             qualified_name(&mut cursor, &mut show)?;
         }
@@ -140,7 +154,9 @@ const KINDS: &[(&[&str], ShowKind)] = &[
     (&["schemas"], ShowKind::Databases),
     (&["table", "status"], ShowKind::KeyspaceObjects),
     (&["tables"], ShowKind::Tables),
+    (&["transaction", "status"], ShowKind::TransactionStatus),
     (&["triggers"], ShowKind::KeyspaceObjects),
+    (&["unresolved", "transactions"], ShowKind::UnresolvedTransactions),
     (&["variables"], ShowKind::Variables),
     (&["vitess_keyspaces"], ShowKind::Keyspaces),
     (&["vitess_shards"], ShowKind::VitessShards),
@@ -266,6 +282,15 @@ mod tests {
         check("show create database ks", ShowKind::CreateDatabase, None, Some("ks"), None);
         check("show global variables like 'x'", ShowKind::Variables, None, None, Some("'x'"));
         check("show count(*) warnings", ShowKind::CountWarnings, None, None, None);
+        check("show unresolved transactions", ShowKind::UnresolvedTransactions, None, None, None);
+        check(
+            "show unresolved transactions for ks",
+            ShowKind::UnresolvedTransactions,
+            None,
+            Some("ks"),
+            None,
+        );
+        check("show transaction status for 'a:-:1'", ShowKind::TransactionStatus, Some("a:-:1"), None, None);
         check("show warnings limit 5", ShowKind::Warnings, None, None, None);
         check("show storage engines", ShowKind::Engines, None, None, None);
         check("show engine innodb status", ShowKind::Other, None, None, None);

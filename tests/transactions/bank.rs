@@ -1,0 +1,212 @@
+//! A bank on three shards: its servers, its routers, and the audit.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use shardgate::local::{
+    Cluster, ClusterSpec, Engine, Installation, KeyspaceSpec, ListenAddresses, Silent, TabletHandle,
+};
+
+use crate::client::{Client, Options};
+
+pub const SHARDS: [&str; 3] = ["-55", "55-aa", "aa-"];
+pub const ACCOUNTS: u64 = 120;
+const BALANCE: i64 = 1_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SCHEMA: &str = "
+CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
+CREATE TABLE journal (account bigint, transfer varchar(40), amount bigint, PRIMARY KEY (account, transfer));
+";
+const VSCHEMA: &str = r#"{
+  "sharded": true,
+  "vindexes": { "hash": { "type": "hash" } },
+  "tables": {
+    "account": { "column_vindexes": [{ "column": "id", "name": "hash" }] },
+    "journal": { "column_vindexes": [{ "column": "account", "name": "hash" }] }
+  }
+}"#;
+
+pub struct Bank {
+    cluster: Cluster,
+}
+
+impl Bank {
+    /// Starts the servers and opens the accounts.
+    pub fn start(installation: &Installation, dir: &Path) -> Self {
+        let shards: Vec<(&str, [u32; 1])> =
+            SHARDS.iter().zip(1..).map(|(&shard, uid)| (shard, [uid])).collect();
+        let shards: Vec<(&str, &[u32])> = shards.iter().map(|(shard, uids)| (*shard, &uids[..])).collect();
+        let keyspace = KeyspaceSpec::sharded("bank", &shards).with_schema(SCHEMA, VSCHEMA);
+        let mut spec = ClusterSpec::new(vec![keyspace]).relaxed();
+        spec.server.options = vec!["--innodb-lock-wait-timeout=1".to_owned()];
+        let cluster = Cluster::start(&spec, installation, dir, false, &Silent).unwrap();
+        let bank = Self { cluster };
+        let listen = ListenAddresses { mysql: free_address(), http: free_address(), control: free_address() };
+        bank.cluster.write_config(&listen).unwrap();
+        bank.reset();
+        bank
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.cluster.engine()
+    }
+
+    pub fn server(&self, index: usize) -> &TabletHandle {
+        &self.cluster.tablets()[index]
+    }
+
+    /// All accounts as in the beginning.
+    pub fn reset(&self) {
+        let router = Router::start(self, "multi", None);
+        let mut client = router.client();
+        client.run("delete from journal").unwrap();
+        client.run("delete from account").unwrap();
+        let rows: Vec<String> = (1..=ACCOUNTS).map(|id| format!("({id}, {BALANCE})")).collect();
+        client.run(&format!("insert into account (id, balance) values {}", rows.join(", "))).unwrap();
+    }
+
+    /// Waits until nothing is in doubt on any server, and nothing of a transaction is left.
+    pub fn settle(&self) {
+        let router = Router::start(self, "twopc", None);
+        until("recovery has ended everything", || {
+            self.cluster.tablets().iter().all(|server| {
+                let branches = server.client().run(None, "XA RECOVER").unwrap();
+                let records =
+                    server.client().run(None, "SELECT dtid FROM _shardgate.twopc WHERE decision = 'COMMIT'");
+                let open = server.client().run(None, "SELECT trx_id FROM information_schema.innodb_trx");
+                // No log: nothing was ever decided there.
+                branches.is_empty() && records.unwrap_or_default().is_empty() && open.unwrap().is_empty()
+            })
+        });
+        let unresolved = router.client().rows("show unresolved transactions").unwrap();
+        assert!(unresolved.is_empty(), "{unresolved:?}");
+    }
+
+    /// No money was made or lost.
+    pub fn check_sum(&self) {
+        let sum: i64 = self.numbers("SELECT COALESCE(SUM(balance), 0) FROM account").iter().sum();
+        assert_eq!(sum, BALANCE * i64::try_from(ACCOUNTS).unwrap());
+    }
+
+    /// Which accounts each transfer has changed.
+    pub fn journal(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut journal: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for server in self.cluster.tablets() {
+            let rows = server.client().run(Some("vt_bank"), "SELECT transfer, account FROM journal").unwrap();
+            for row in rows.lines() {
+                let (transfer, account) = row.split_once('\t').unwrap();
+                journal.entry(transfer.to_owned()).or_default().push(account.parse().unwrap());
+            }
+        }
+        journal
+    }
+
+    /// A report of a partial commit names for each shard what really became of it.
+    pub fn check_report(&self, text: &str, accounts: &[u64], found: &[u64]) {
+        let part = |words: &str| {
+            let rest = text.split_once(words).map_or("", |(_, rest)| rest);
+            rest.split(';').next().unwrap_or_default().to_owned()
+        };
+        let (committed, not_committed) = (part("after committing to "), part("; not committed: "));
+        for (index, shard) in SHARDS.iter().enumerate() {
+            let here = format!(
+                "SELECT id FROM account WHERE id IN ({})",
+                accounts.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+            );
+            let rows = self.server(index).client().run(Some("vt_bank"), &here).unwrap();
+            let mut on_shard = rows.lines().map(|id| id.parse::<u64>().unwrap());
+            let names_shard = |list: &str| list.contains(&format!("shard:\"{shard}\""));
+            if names_shard(&committed) {
+                assert!(on_shard.all(|id| found.contains(&id)), "{shard}: {text}; found {found:?}");
+            } else if names_shard(&not_committed) {
+                assert!(!on_shard.any(|id| found.contains(&id)), "{shard}: {text}; found {found:?}");
+            }
+        }
+    }
+
+    fn numbers(&self, sql: &str) -> Vec<i64> {
+        let number = |server: &TabletHandle| {
+            server.client().run(Some("vt_bank"), sql).unwrap().trim().parse().unwrap()
+        };
+        self.cluster.tablets().iter().map(number).collect()
+    }
+}
+
+/// A router as a process; dropping it kills it with SIGKILL.
+pub struct Router {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Router {
+    pub fn start(bank: &Bank, mode: &str, faults: Option<&Path>) -> Self {
+        Self::start_at(bank, mode, faults, free_address())
+    }
+
+    pub fn start_at(bank: &Bank, mode: &str, faults: Option<&Path>, address: SocketAddr) -> Self {
+        let config = bank.cluster.topology_path().with_file_name("shardgate.toml");
+        let log = std::fs::File::create(config.with_file_name(format!("router-{}.log", address.port())));
+        let log = log.unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_shardgate"), "serve", "--config"])
+            .arg(config);
+        for (key, value) in [
+            ("mysql.listen", address.to_string()),
+            ("http.listen", String::new()),
+            ("control.listen", String::new()),
+            ("transaction.mode", mode.to_owned()),
+            ("transaction.resolve_interval_ms", "200".to_owned()),
+            ("transaction.abandon_age_ms", "700".to_owned()),
+        ] {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        if let Some(dir) = faults {
+            command.env("SHARDGATE_FAULT_DIR", dir);
+        }
+        let child =
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let router = Self { address, child };
+        until("the router serves", || {
+            Client::login(&router.options())
+                .and_then(|mut client| client.rows("show vitess_tablets"))
+                .is_ok_and(|tablets| tablets.iter().all(|tablet| tablet[4].as_deref() == Some("SERVING")))
+        });
+        router
+    }
+
+    pub fn options(&self) -> Options {
+        options(self.address)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::login(&self.options()).unwrap()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn options(address: SocketAddr) -> Options {
+    Options::new(address, "user", "").database("bank")
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).unwrap()
+}
+
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

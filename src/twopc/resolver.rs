@@ -153,13 +153,17 @@ impl Resolver {
 
     /// Writes the fence; if a decision is there already, that is it.
     async fn fence(&self, coordinator: &Target, dtid: &str, participants: &[String]) -> Result<Decision> {
-        create_log(&self.gateway, coordinator).await?;
         let mut connection = log::connect(&self.gateway, coordinator).await?;
         // A coordinator that is just about to commit holds the row: it is not waited for long.
         connection.mark(crate::backend::SessionState::SETTINGS);
         connection.execute("SET SESSION innodb_lock_wait_timeout = 1").await?;
         let fence = record_statement(dtid, Decision::Rollback, participants);
-        match connection.execute(&fence).await {
+        let mut outcome = connection.execute(&fence).await;
+        if outcome.as_ref().is_err_and(log::is_missing) {
+            create_log(&self.gateway, coordinator).await?;
+            outcome = connection.execute(&fence).await;
+        }
+        match outcome {
             Ok(_) => Ok(Decision::Rollback),
             Err(error) if error.kind().is_none() && error.errno() == ERRNO_DUPLICATE_ENTRY => {
                 let record = log::record(&mut connection, dtid).await?;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -61,25 +61,32 @@ pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Vec<Transfer>>>,
     first_address: SocketAddr,
+    partial_count: Arc<AtomicUsize>,
 }
 
 impl Load {
     pub fn start(works: Vec<Work>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let first_address = works[0].address;
+        let partial_count = Arc::new(AtomicUsize::new(0));
         let clients = works
             .into_iter()
             .flat_map(|work| (0..work.clients).map(move |number| (work, number)))
             .map(|(work, number)| {
-                let stop = stop.clone();
-                std::thread::spawn(move || client(work, number, &stop))
+                let (stop, partial_count) = (stop.clone(), partial_count.clone());
+                std::thread::spawn(move || client(work, number, &stop, &partial_count))
             })
             .collect();
-        Self { stop, clients, first_address }
+        Self { stop, clients, first_address, partial_count }
     }
 
     pub fn first_address(&self) -> SocketAddr {
         self.first_address
+    }
+
+    /// How many clients have been told of a partial commit.
+    pub fn partial_count(&self) -> usize {
+        self.partial_count.load(Ordering::Relaxed)
     }
 
     /// Ends it; every transfer that was begun.
@@ -89,7 +96,7 @@ impl Load {
     }
 }
 
-fn client(work: Work, number: usize, stop: &AtomicBool) -> Vec<Transfer> {
+fn client(work: Work, number: usize, stop: &AtomicBool, partial_count: &AtomicUsize) -> Vec<Transfer> {
     let mut random = Random(u64::from(work.address.port()) << 32 | number as u64 + 1);
     let mut transfers = Vec::new();
     let mut connection = None;
@@ -112,6 +119,9 @@ fn client(work: Work, number: usize, stop: &AtomicBool) -> Vec<Transfer> {
         let (outcome, is_alive) = transfer(client, &id, &accounts);
         if !is_alive {
             connection = None;
+        }
+        if matches!(outcome, Outcome::Partial(_)) {
+            partial_count.fetch_add(1, Ordering::Relaxed);
         }
         transfers.push(Transfer { id, accounts, outcome });
     }

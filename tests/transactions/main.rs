@@ -50,6 +50,9 @@ fn run(engine: Engine) {
     }
 }
 
+/// Tries to provoke a partial commit; half of them should do.
+const TURNS_MAX: usize = 9;
+
 fn is_long() -> bool {
     std::env::var_os("SHARDGATE_LONG_TESTS").is_some()
 }
@@ -167,12 +170,17 @@ impl Drop for Stop {
 fn partial_commits_are_reported(bank: &Bank, faults: &Path) {
     let router = Router::start(bank, "multi", Some(faults));
     let load = Load::start(vec![Work { address: router.address, clients: 4, accounts: bank::ACCOUNTS }]);
-    for server in 0..2 {
+    // Until the server of a shard is hit that has its commit still before it.
+    for turn in 0..TURNS_MAX {
+        let server = turn % bank::SHARDS.len();
         let stop = Stop::at(faults, FaultPoint::BetweenCommits);
         bank.server(server).kill();
         stop.go();
         std::thread::sleep(Duration::from_millis(200));
         bank.server(server).restart().unwrap();
+        if load.partial_count() > 0 && !is_long() {
+            break;
+        }
     }
     let transfers = load.stop();
     bank.settle();

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use super::Executor;
 use super::exchange::settle;
 use super::transaction::run;
+use super::two_phase::check_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::session::transaction::ShardSession;
@@ -42,6 +43,13 @@ impl Executor {
             && let Some(dtid) = session.transaction.dtid.clone()
         {
             return Box::pin(self.commit_in_two_phases(session, &dtid)).await;
+        }
+        if written > 1
+            && let Err(error) = check_write(session, &[])
+        {
+            // The statements that were refused are not all that can change a shard.
+            self.rollback(session).await;
+            return Err(error);
         }
         let coordinator = session.transaction.coordinator.clone();
         let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);

@@ -4,7 +4,7 @@
 //! grouping, sorting and removing repetitions all work on these bytes. A part begins with 0 for NULL (which is
 //! smallest) or 1; descending parts have their bits turned round.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{ColumnRef, SortKey};
 use crate::value::Decimal;
 use crate::wire::column_type::{ColumnFlags, ColumnType};
@@ -81,7 +81,12 @@ impl KeyPart {
         }
         let class = class_of(&columns[column], purpose)?;
         if class == Class::Text && weight.is_none() {
-            return Err(Error::bug("a key on text without weights"));
+            // The plan took it for a number, which it was.
+            let name = String::from_utf8_lossy(&columns[column].name).into_owned();
+            return Err(Error::new(
+                ErrorKind::Other,
+                format!("the type of column {name} has just been changed: try again"),
+            ));
         }
         let pad = key.pad.map(find).transpose()?;
         Ok(Self { column, weight, pad, is_descending: key.descending, class })
@@ -144,7 +149,7 @@ impl<'a> Fields<'a> {
 
 /// A server sent a row that does not have the columns it announced, or values not of their types.
 pub(super) fn broken_row() -> Error {
-    Error::new(crate::error::ErrorKind::BackendProtocol, "a row does not fit its columns")
+    Error::new(ErrorKind::BackendProtocol, "a row does not fit its columns")
 }
 
 /// The class of a weight that is a number, because the column is of a type that weights do not order.

@@ -289,13 +289,14 @@ impl Executor {
             fingerprint: lexed.fingerprint,
             target: session.target.plan_hash(),
             mode: options.mode.bits(),
-            version: snapshot.version,
+            // Without a keyspace a name may mean another table when some keyspace gets one.
+            version: if session.target.keyspace.is_some() { snapshot.epoch } else { snapshot.version },
         };
-        if let Some(plan) = self.plans.get(&key) {
+        if let Some(plan) = self.plans.get(&key, snapshot) {
             return Ok(plan);
         }
         let plan = Arc::new(self.build_plan(session, snapshot, &options, text, lexed)?);
-        self.plans.insert(key, plan.clone());
+        self.plans.insert(key, plan.clone(), snapshot);
         Ok(plan)
     }
 

@@ -62,7 +62,8 @@ impl Snapshots {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         *stored = vschema;
         let schemas = self.current.load().schemas.only(|keyspace| topology.keyspace(keyspace).is_some());
-        let version = self.publish(&stored, Arc::new(schemas), topology);
+        let epoch = self.current.load().version + 1;
+        let version = self.publish(epoch, &stored, Arc::new(schemas), topology);
         self.error.store(None);
         version
     }
@@ -73,17 +74,23 @@ impl Snapshots {
         let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load();
         let schemas = change(&current)?;
-        Some(self.publish(&stored, Arc::new(schemas), current.topology.clone()))
+        Some(self.publish(current.epoch, &stored, Arc::new(schemas), current.topology.clone()))
     }
 
     /// Called with the lock held.
-    fn publish(&self, stored: &Arc<VSchema>, schemas: Arc<Schemas>, topology: Arc<Topology>) -> u64 {
+    fn publish(
+        &self,
+        epoch: u64,
+        stored: &Arc<VSchema>,
+        schemas: Arc<Schemas>,
+        topology: Arc<Topology>,
+    ) -> u64 {
         let version = self.current.load().version + 1;
         let vschema = match schemas.iter().next() {
             Some(_) => Arc::new(schemas.complete(stored)),
             None => stored.clone(),
         };
-        self.current.store(Arc::new(Snapshot { version, vschema, schemas, topology }));
+        self.current.store(Arc::new(Snapshot { version, epoch, vschema, schemas, topology }));
         self.version.send_replace(version);
         version
     }
@@ -142,7 +149,9 @@ mod tests {
         assert_eq!((columns_of("a"), columns_of("b")), (1, 1));
         assert_eq!(learn(&["x", "z"]), Some(3));
         assert_eq!((columns_of("a"), columns_of("b")), (2, 1));
+        assert_eq!((snapshots.current().version, snapshots.current().epoch), (3, 1));
         assert_eq!(snapshots.replace(vschema("b"), topology), 4);
+        assert_eq!((snapshots.current().version, snapshots.current().epoch), (4, 4));
         assert_eq!((columns_of("a"), columns_of("b")), (2, 1));
         // A keyspace that is gone is forgotten.
         assert_eq!(snapshots.replace(vschema("b"), Arc::default()), 5);

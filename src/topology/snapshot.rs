@@ -15,6 +15,8 @@ use crate::vschema::VSchema;
 pub struct Snapshot {
     /// Grows by one with each change.
     pub version: u64,
+    /// The version of the last change of VSchema or topology: the schemas change more often.
+    pub epoch: u64,
     /// How tables are spread. Tables that are in the schemas have their columns from there.
     pub vschema: Arc<VSchema>,
     /// What the servers say about their tables.
@@ -26,7 +28,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// VSchema and topology at a version, when nothing is known from the servers.
     pub fn new(version: u64, vschema: Arc<VSchema>, topology: Arc<Topology>) -> Self {
-        Self { version, vschema, schemas: Arc::default(), topology }
+        Self { version, epoch: version, vschema, schemas: Arc::default(), topology }
     }
 }
 

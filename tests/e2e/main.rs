@@ -20,6 +20,7 @@ mod params;
 mod protocol;
 mod random;
 mod runner;
+mod schema_changes;
 mod script;
 mod servers;
 mod shared_cases;
@@ -244,6 +245,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("protocol", protocol::CASES),
         ("memory", memory::CASES),
         ("hostile", hostile::CASES),
+        ("schema_changes", schema_changes::CASES),
         ("outage", outage::CASES),
     ]
     .into_iter()

@@ -119,11 +119,7 @@ fn greeting(environment: &mut Environment) -> Result<(), String> {
 
 fn http_pages(environment: &mut Environment) -> Result<(), String> {
     for (path, wanted) in [("/healthz", "200"), ("/metrics", "200"), ("/", "200"), ("/nothing", "404")] {
-        let mut stream = TcpStream::connect(environment.router.http).map_err(|error| error.to_string())?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map_err(|error| format!("{path}: {error}"))?;
+        let answer = http_page(environment, path)?;
         let status = answer.split(' ').nth(1).unwrap_or_default();
         expect(status == wanted, &format!("{path}: {}", answer.lines().next().unwrap_or_default()))?;
         if path == "/metrics" {
@@ -131,6 +127,16 @@ fn http_pages(environment: &mut Environment) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A page of the router's HTTP side, with its head.
+pub fn http_page(environment: &Environment, path: &str) -> Result<String, String> {
+    let mut stream = TcpStream::connect(environment.router.http).map_err(|error| error.to_string())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|error| format!("{path}: {error}"))?;
+    Ok(answer)
 }
 
 fn multi_statements(environment: &mut Environment) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The router beside others: a plain server, HAProxy, MySQL Router and Shardgate under the same load, in turn.
 //!
 //! `cargo bench --bench compare -- [--seconds=5] [--repeats=3] [--clients=1,8,64] [--targets=direct,haproxy,mysqlrouter,shardgate]
-//! [--loads=point-text,point-prepared,range,scatter,stream,memory]`. Times on a shared machine are noise: what counts
+//! [--loads=point-text,point-prepared,range,scatter,join,stream,memory]`. Times on a shared machine are noise: what counts
 //! is the CPU time per query of the proxy's process, and ratios within one run.
 
 // A benchmark speaks to its reader, and may end by a panic.
@@ -11,6 +11,7 @@
 
 #[path = "../../tests/e2e/client/mod.rs"]
 mod client;
+mod join;
 mod load;
 mod memory;
 mod process;
@@ -56,7 +57,7 @@ pub struct Options {
     is_filtered_out: bool,
 }
 
-const LOADS: [&str; 6] = ["point-text", "point-prepared", "range", "scatter", "stream", "memory"];
+const LOADS: [&str; 7] = ["point-text", "point-prepared", "range", "scatter", "join", "stream", "memory"];
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -137,6 +138,13 @@ fn run(options: &Options) -> Result<(), String> {
             }
             report.print();
         }
+    }
+    if options.wants("join") {
+        println!("a join of 10,000 with 100,000 rows that meet on no shard, 1 client");
+        for target in &targets.list {
+            join::print(target, options.repeats)?;
+        }
+        println!();
     }
     if options.wants("stream") {
         let mut report = Report::new(format!(

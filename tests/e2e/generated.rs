@@ -76,7 +76,8 @@ fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), S
     if found.is_empty() { Ok(()) } else { Err(found.join("\n  ")) }
 }
 
-fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, ClientError> {
+/// The answer to a statement, as text or prepared with its literals as parameters.
+pub fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, ClientError> {
     if !prepared {
         return client.query(sql);
     }
@@ -95,7 +96,8 @@ fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, 
 const TEXTS: [&str; 8] = ["'apple'", "'Banana'", "'cherry'", "'döner'", "''", "'zebra'", "'10'", "'9'"];
 const DATES: [&str; 4] = ["'2024-01-01'", "'2024-02-29'", "'1999-12-31'", "'2024-01-02'"];
 
-fn rows(random: &mut Random) -> Vec<String> {
+/// INSERTs that fill the tables `kinds`, `a` and `b`.
+pub fn rows(random: &mut Random) -> Vec<String> {
     let mut kinds = String::from("insert into kinds (id, i, bigu, dec2, d, v, dt, e) values ");
     let mut a = String::from("insert into a (id, g, v) values ");
     let mut b = String::from("insert into b (a_id, n, amount, code) values ");

@@ -18,12 +18,15 @@ mod memory;
 mod outage;
 mod params;
 mod protocol;
+mod queries;
 mod random;
 mod runner;
 mod schema_changes;
 mod script;
 mod servers;
 mod shared_cases;
+mod tpcc;
+mod tpch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -241,7 +244,10 @@ fn run_demo(engine: Engine, demos: &[(String, DemoRun)], totals: &mut Totals) {
 fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
     [
         ("generated", generated::CASES),
+        ("queries", queries::CASES),
         ("shared_cases", shared_cases::CASES),
+        ("tpcc", tpcc::CASES),
+        ("tpch", tpch::CASES),
         ("protocol", protocol::CASES),
         ("memory", memory::CASES),
         ("hostile", hostile::CASES),

@@ -15,6 +15,11 @@ impl Random {
         self.0 % limit
     }
 
+    /// Between two numbers, both included.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -249,14 +249,7 @@ fn family(column_type: ColumnType) -> ColumnType {
         kind if kind.is_integer() => ColumnType::LONGLONG,
         ColumnType::DECIMAL => ColumnType::NEWDECIMAL,
         ColumnType::FLOAT => ColumnType::DOUBLE,
-        ColumnType::STRING
-        | ColumnType::VARCHAR
-        | ColumnType::ENUM
-        | ColumnType::SET
-        | ColumnType::TINY_BLOB
-        | ColumnType::BLOB
-        | ColumnType::MEDIUM_BLOB
-        | ColumnType::LONG_BLOB => ColumnType::VAR_STRING,
+        kind if kind.is_string() => ColumnType::VAR_STRING,
         other => other,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Executor;
 use super::arguments::{Arguments, Placeholders};
 use super::exchange::Payload;
+use super::gather::Finished;
 use super::inner::Inner;
 use super::job::Job;
 use super::lookup::Lock;
@@ -98,6 +99,12 @@ impl Executor {
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
         let outcome = match &route.several {
             Several::Gather(gather) => Box::pin(self.gather(job, gather)).await,
+            Several::Finish(finish) => {
+                match Box::pin(self.finish_groups(job, &keyspace, &parts, finish)).await? {
+                    Finished::Done => Ok(()),
+                    Finished::Not(error) => Box::pin(self.gather_instead(job, route, error)).await,
+                }
+            }
             Several::Combine(tree) => {
                 let mut has_begun = false;
                 match Box::pin(self.combine(job, &keyspace, &parts, tree, &mut has_begun)).await {

@@ -83,6 +83,11 @@ impl Tree<'_> {
         match &route.several {
             Several::Never => {}
             Several::Combine(tree) => self.primitive(tree, depth + 1),
+            Several::Finish(finish) => {
+                self.line(depth + 1, "Finish");
+                self.line(depth + 2, &format!("query: {}", one_line(&template_text(&finish.query))));
+                self.primitive(&finish.rows, depth + 2);
+            }
             Several::Gather(gather) => self.gather(gather, depth + 1),
             Several::ReadFirst(first) => self.read_first(first, depth + 1),
             Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),

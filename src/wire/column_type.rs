@@ -79,6 +79,22 @@ impl ColumnType {
         matches!(self, Self::TINY | Self::SHORT | Self::LONG | Self::LONGLONG | Self::INT24 | Self::YEAR)
     }
 
+    /// Whether rows carry its values as strings with a length, in both protocols.
+    pub const fn is_string(self) -> bool {
+        matches!(
+            self,
+            Self::STRING
+                | Self::VAR_STRING
+                | Self::VARCHAR
+                | Self::ENUM
+                | Self::SET
+                | Self::TINY_BLOB
+                | Self::BLOB
+                | Self::MEDIUM_BLOB
+                | Self::LONG_BLOB
+        )
+    }
+
     /// Whether it is DATE, TIME, DATETIME or TIMESTAMP.
     pub const fn is_temporal(self) -> bool {
         matches!(

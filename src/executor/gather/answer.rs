@@ -22,7 +22,7 @@ impl Executor {
         job: &mut Job<'_>,
         text: &[u8],
         placeholders: Placeholders,
-        tables: &[Option<GatheredTable>],
+        describe: &(dyn Fn(&mut [ColumnDefinition]) + Sync),
         host: &mut PooledConnection,
     ) -> Result<ReplySummary> {
         host.sync_settings(job.session.settings.backend());
@@ -52,19 +52,19 @@ impl Executor {
         for _ in 0..preludes {
             host.receive_ok().await?;
         }
-        forward(job, tables, host).await
+        forward(job, describe, host).await
     }
 }
 
 async fn forward(
     job: &mut Job<'_>,
-    tables: &[Option<GatheredTable>],
+    describe: &(dyn Fn(&mut [ColumnDefinition]) + Sync),
     host: &mut BackendConnection,
 ) -> Result<ReplySummary> {
     let (status, is_binary) = (job.status(), job.execution.is_some());
     let mut stream = RowStream::open(host, is_binary).await?;
     let mut columns = stream.columns().to_vec();
-    columns.iter_mut().for_each(|column| rename(column, tables));
+    describe(&mut columns);
     job.client.begin_result(&columns, status).await.map_err(client_lost)?;
     while let Some(row) = stream.next_row().await? {
         job.client.row(|out| out.extend_from_slice(row)).await.map_err(client_lost)?;
@@ -77,7 +77,7 @@ async fn forward(
 }
 
 /// Gives a column the names of the table that its temporary table stands for.
-fn rename(column: &mut ColumnDefinition, tables: &[Option<GatheredTable>]) {
+pub(super) fn rename(column: &mut ColumnDefinition, tables: &[Option<GatheredTable>]) {
     let of = tables.iter().flatten().find(|table| table.name.as_bytes() == column.org_table);
     if let Some(table) = of {
         column.org_table = table.original.as_bytes().to_vec();

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// How a column's values travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Travel {
+pub(super) enum Travel {
     /// As bytes.
     Bytes,
     /// As a number, for types whose text does not show all that they are.
@@ -41,6 +41,16 @@ enum Travel {
 }
 
 impl Travel {
+    /// How values get here that were combined before: as the text that they were shown as. `None`: it does not show them.
+    pub(super) fn of_combined(column: &TableColumn) -> Option<Self> {
+        match Self::of(column) {
+            Self::Computed if &*column.type_name == "float" => None,
+            Self::Computed => Some(Self::Bytes),
+            Self::Timestamp => Some(Self::Plain),
+            travel => Some(travel),
+        }
+    }
+
     fn of(column: &TableColumn) -> Self {
         match &*column.type_name {
             "bit" | "enum" | "float" | "set" => Self::Computed,
@@ -95,7 +105,7 @@ fn put_quoted(before: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Rows on their way into a temporary table.
-struct Loader<'h> {
+pub(super) struct Loader<'h> {
     host: &'h mut PooledConnection,
     head: Vec<u8>,
     travels: Vec<Travel>,
@@ -103,8 +113,28 @@ struct Loader<'h> {
     is_waiting: bool,
 }
 
-impl Loader<'_> {
-    fn push(&mut self, row: &[u8]) -> Result<()> {
+impl<'h> Loader<'h> {
+    /// `head` is an INSERT up to its rows.
+    pub(super) fn new(host: &'h mut PooledConnection, head: Vec<u8>, travels: Vec<Travel>) -> Self {
+        Self { host, head, travels, text: Vec::new(), is_waiting: false }
+    }
+
+    /// Takes the payload of a text row; sends what is together when it is enough.
+    pub(super) async fn push(&mut self, row: &[u8]) -> Result<()> {
+        self.put(row)?;
+        if self.text.len() >= GATHER_INSERT_BYTES {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and waits until all rows are there.
+    pub(super) async fn finish(&mut self) -> Result<()> {
+        self.send().await?;
+        self.settle().await
+    }
+
+    fn put(&mut self, row: &[u8]) -> Result<()> {
         if self.text.is_empty() {
             self.text.extend_from_slice(&self.head);
         } else {
@@ -154,7 +184,8 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, row: &[u8], limits: &GatherLimits) -> Result<()> {
+    /// Counts one more row, up to the limits.
+    pub(super) fn add(&mut self, row: &[u8], limits: &GatherLimits) -> Result<()> {
         self.rows += 1;
         self.bytes += row.len() as u64;
         let too_many = |limit: u64, unit: &str| {
@@ -193,19 +224,15 @@ impl Executor {
         let items = if items.is_empty() { "1".to_owned() } else { items.join(", ") };
         let queries = self.queries(job, input, table, &items)?;
         let head = format!("INSERT INTO {} ({}) VALUES ", table.quoted_name(), names.join(", ")).into_bytes();
-        let mut loader = Loader { host, head, travels, text: Vec::new(), is_waiting: false };
+        let mut loader = Loader::new(host, head, travels);
         let mut streams = self.open_streams(job, queries).await?;
         for stream in &mut streams {
             while stream.advance().await? {
                 gathered.add(stream.row(), &self.options().gather)?;
-                loader.push(stream.row())?;
-                if loader.text.len() >= GATHER_INSERT_BYTES {
-                    loader.send().await?;
-                }
+                loader.push(stream.row()).await?;
             }
         }
-        loader.send().await?;
-        loader.settle().await
+        loader.finish().await
     }
 
     /// The query for each shard that has rows of the input.
@@ -279,7 +306,7 @@ impl Executor {
 }
 
 /// The session's settings, but values come as they are stored, and all of them.
-fn gather_settings(job: &Job<'_>) -> Arc<SessionSettings> {
+pub(super) fn gather_settings(job: &Job<'_>) -> Arc<SessionSettings> {
     let mut settings = job.session.settings.with_variable("character_set_results", Some("NULL"));
     if settings.backend().variable("sql_select_limit").is_some() {
         settings = settings.with_variable("sql_select_limit", Some("18446744073709551615"));

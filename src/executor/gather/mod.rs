@@ -6,6 +6,7 @@
 //! are read through the session's own connections where it has a transaction, so that it reads its own changes.
 
 mod answer;
+mod finish;
 mod load;
 mod table;
 
@@ -23,11 +24,12 @@ use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
 use crate::plan::primitive::{Gather, Piece, Template};
 use crate::session::diagnostics::{Diagnostic, Level};
 use crate::sql::{Arg, ArgKind, Directives, syntax_error};
-use crate::topology::{Keyspace, Snapshot};
-use crate::wire::ReplySummary;
+use crate::topology::{Keyspace, KeyspaceName, Snapshot};
+use crate::wire::{ColumnDefinition, ReplySummary};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(super) use finish::Finished;
 use load::Gathered;
 use table::GatheredTable;
 
@@ -92,22 +94,36 @@ impl Executor {
 
     async fn try_gather(&self, job: &mut Job<'_>, gather: &Gather, is_unique: bool) -> Result<Gathered> {
         let snapshot = job.snapshot.clone();
-        let mut host = self.host(job, gather, &snapshot).await?;
+        let mut host = self.host(job, &gather.host, &snapshot).await?;
         let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
         let mut gathered = Gathered::default();
         let outcome = self.fill_and_answer(job, gather, &tables, &mut host, is_unique, &mut gathered).await;
         let summary = outcome.map_err(|error| with_own_names(error, &tables))?;
+        let names: Vec<String> = tables.iter().flatten().map(|table| table.quoted_name()).collect();
+        self.put_away(job, host, &summary, &names).await?;
+        Ok(gathered)
+    }
+
+    /// Takes note of the answer, drops the tables and gives the host's connection back.
+    async fn put_away(
+        &self,
+        job: &mut Job<'_>,
+        host: PooledConnection,
+        summary: &ReplySummary,
+        names: &[String],
+    ) -> Result<()> {
         let mut lease = Lease::Transient(host);
-        self.after_statement(job, &mut lease, false, Some(&summary)).await;
+        self.after_statement(job, &mut lease, false, Some(summary)).await;
         let Lease::Transient(mut host) = lease else {
             return Err(Error::bug("a host that was not borrowed"));
         };
-        let names: Vec<String> = tables.iter().flatten().map(|table| table.quoted_name()).collect();
-        if !names.is_empty() {
-            host.execute(&format!("DROP TEMPORARY TABLE {}", names.join(", "))).await?;
+        // The client has its answer. A connection that keeps its mark is reset by its pool.
+        if names.is_empty()
+            || host.execute(&format!("DROP TEMPORARY TABLE {}", names.join(", "))).await.is_ok()
+        {
+            host.unmark(SessionState::TEMPORARY_TABLE);
         }
-        host.unmark(SessionState::TEMPORARY_TABLE);
-        Ok(gathered)
+        Ok(())
     }
 
     async fn fill_and_answer(
@@ -143,13 +159,16 @@ impl Executor {
                 message: message.into_bytes(),
             });
         }
-        self.answer(job, &text, placeholders, tables, host).await
+        let rename = |columns: &mut [ColumnDefinition]| {
+            columns.iter_mut().for_each(|column| answer::rename(column, tables));
+        };
+        self.answer(job, &text, placeholders, &rename, host).await
     }
 
     /// Prepares a query for which rows must be gathered, over empty tables, only to learn what it is.
     pub(super) async fn describe_gathered(&self, job: &mut Job<'_>, gather: &Gather) -> Result<Described> {
         let snapshot = job.snapshot.clone();
-        let mut host = self.host(job, gather, &snapshot).await?;
+        let mut host = self.host(job, &gather.host, &snapshot).await?;
         let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
         for table in tables.iter().flatten() {
             host.execute(&table.create(true)).await?;
@@ -191,12 +210,17 @@ impl Executor {
     }
 
     /// A connection to a server of the host keyspace, ready for tables to be made.
-    async fn host(&self, job: &Job<'_>, gather: &Gather, snapshot: &Snapshot) -> Result<PooledConnection> {
-        let keyspace = keyspace(snapshot, &gather.host)?;
+    async fn host(
+        &self,
+        job: &Job<'_>,
+        name: &KeyspaceName,
+        snapshot: &Snapshot,
+    ) -> Result<PooledConnection> {
+        let keyspace = keyspace(snapshot, name)?;
         let shards = keyspace.shards();
         // Sessions differ in their host, so that none of several shards has all the work.
         let shard = shards.get(job.session.identity.connection_id as usize % shards.len().max(1));
-        let shard = shard.ok_or_else(|| Error::bug(format!("the keyspace {} has no shard", gather.host)))?;
+        let shard = shard.ok_or_else(|| Error::bug(format!("the keyspace {name} has no shard")))?;
         let target = place::target(job.session, keyspace, shard.name().clone());
         let settings = load_settings();
         let needs = Needs { flavor: job.flavor(), settings: settings.hash() };

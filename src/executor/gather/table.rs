@@ -154,7 +154,8 @@ fn definition_of<'d>(
     definitions.get(&(input.keyspace.as_str(), &*input.table))
 }
 
-async fn definition(connection: &mut BackendConnection, table: &str) -> Result<TableDefinition> {
+/// The table's definition, as the server tells it.
+pub(super) async fn definition(connection: &mut BackendConnection, table: &str) -> Result<TableDefinition> {
     let result = connection.query_all(&format!("SHOW CREATE TABLE {}", quoted(table))).await?;
     let unsupported = || Error::unsupported(format!("a query over several shards with the view {table}"));
     let text = result.value(0, "Create Table").ok_or_else(unsupported)?;

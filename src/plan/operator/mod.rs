@@ -8,5 +8,5 @@
 mod horizon;
 mod key;
 
-pub(crate) use horizon::{AggregateParts, Horizon};
+pub(crate) use horizon::{AggregateParts, Horizon, Item};
 pub(crate) use key::joined;

@@ -5,6 +5,7 @@
 
 mod column;
 mod combine;
+mod finish;
 mod gather;
 mod insert;
 mod query;
@@ -17,6 +18,7 @@ pub use combine::{
     Aggregate, AggregateColumn, AggregateFunction, Comparison, Condition, Distinct, EachShard, Filter, Limit,
     MergeSort, Predicate, Sort, Truncate,
 };
+pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Candidates, Gather, Primitive, Query, RouteValue};
+use super::{Candidates, Finish, Gather, Primitive, Query, RouteValue};
 use crate::topology::{KeyspaceId, KeyspaceName};
 use crate::vschema::vindex::VindexDefinition;
 
@@ -81,6 +81,8 @@ pub enum Several {
     Never,
     /// Rows of the shards are combined by this tree; its leaf is [`Primitive::EachShard`].
     Combine(Box<Primitive>),
+    /// Rows of the shards are combined, and a server does the rest.
+    Finish(Box<Finish>),
     /// Rows of all tables are gathered at one server.
     Gather(Box<Gather>),
     /// Rows are read before they are changed.

@@ -45,7 +45,7 @@ fn order_rows(horizon: &mut Horizon<'_>, keys: Vec<SortKey>) -> Result<()> {
 }
 
 /// Groups: the shards sort by the group keys, in the order that the statement asks for if that is possible.
-fn order_groups(horizon: &mut Horizon<'_>, keys: Vec<SortKey>) -> Result<()> {
+pub(super) fn order_groups(horizon: &mut Horizon<'_>, keys: Vec<SortKey>) -> Result<()> {
     let Some(parts) = &mut horizon.aggregate else { return Ok(()) };
     let mut group = Vec::new();
     let is_by_keys = keys.iter().all(|key| {
@@ -190,7 +190,11 @@ fn random_key(horizon: &mut Horizon<'_>, range: &Range<usize>, index: usize) -> 
 }
 
 /// The expression without ASC or DESC.
-fn without_direction(horizon: &Horizon<'_>, key: &OrderByExpr, range: &Range<usize>) -> Range<usize> {
+pub(super) fn without_direction(
+    horizon: &Horizon<'_>,
+    key: &OrderByExpr,
+    range: &Range<usize>,
+) -> Range<usize> {
     if key.options.sort.is_none() {
         return range.clone();
     }

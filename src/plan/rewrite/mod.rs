@@ -3,10 +3,12 @@
 
 mod distinct_rows;
 mod filter_groups;
+mod finish_groups;
 mod merge_order;
 mod push_limit;
 mod split_aggregate;
 
+pub(crate) use finish_groups::apply as finish_groups;
 pub(crate) use push_limit::values as limit_values;
 
 use super::operator::Horizon;
@@ -14,7 +16,7 @@ use super::primitive::Primitive;
 use super::semantics::{Analysis, Block};
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::sql::ast::{Expr, Query, Select, SelectItem};
+use crate::sql::ast::{Expr, Query, Select};
 
 /// The tree that combines the shards' rows of a SELECT. Errors are refusals (`VT12001`).
 pub(crate) fn combine(
@@ -40,9 +42,17 @@ fn refuse(query: &Query, block: &Block) -> Result<()> {
     if query.fetch.is_some() {
         return Err(Error::unsupported("FETCH over several shards"));
     }
+    refuse_join(block)?;
+    if block.window_blocks {
+        return Err(Error::unsupported("window functions over several shards"));
+    }
+    Ok(())
+}
+
+/// FROM, WHERE and sub-queries must be what each shard can do by itself.
+fn refuse_join(block: &Block) -> Result<()> {
     match &block.join_blocker {
         Some(blocker) => Err(Error::unsupported(blocker.as_ref())),
-        None if block.window_blocks => Err(Error::unsupported("window functions over several shards")),
         None => Ok(()),
     }
 }
@@ -68,9 +78,5 @@ fn is_constant(expr: &Expr) -> Result<bool> {
 
 /// The select item that is the same expression.
 fn same_item(horizon: &Horizon<'_>, expr: &Expr) -> Option<usize> {
-    let projection = &horizon.select.projection;
-    projection.iter().position(|item| match item {
-        SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. } => item == expr,
-        _ => false,
-    })
+    horizon.items.iter().position(|item| item.expr == Some(expr))
 }

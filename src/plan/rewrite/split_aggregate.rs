@@ -251,7 +251,7 @@ fn group_keys(horizon: &mut Horizon<'_>) -> Result<Vec<SortKey>> {
 }
 
 /// What a GROUP BY expression means.
-enum Group {
+pub(super) enum Group {
     /// Itself.
     Expression,
     /// A select item.
@@ -261,7 +261,7 @@ enum Group {
 }
 
 /// A select item is meant by position, by being the same, or by alias; a column of the tables goes before an alias.
-fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Group> {
+pub(super) fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Group> {
     if let Some(position) = position(expr) {
         return match horizon.items.get(position) {
             Some(_) => Ok(Group::Item(position)),
@@ -293,7 +293,7 @@ fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Group> {
 }
 
 /// Makes the shards group by the distinct keys too.
-fn push_grouping(horizon: &mut Horizon<'_>) -> Result<()> {
+pub(super) fn push_grouping(horizon: &mut Horizon<'_>) -> Result<()> {
     let Some(parts) = &horizon.aggregate else { return Ok(()) };
     if parts.distinct.is_empty() {
         return Ok(());

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::analyze::{group_exprs, item_exprs, order_exprs};
+use super::analyze::{column_name, group_exprs, item_exprs, order_exprs};
 use super::conjunct::{Facts, conjuncts};
 use super::filter::{self, Names};
 use super::from::idents;
@@ -278,7 +278,8 @@ impl Walk<'_> {
             let Text { edits, touched } = &mut self.texts[text];
             let is_touched = touched.iter().any(|edit| range.start <= edit.start && edit.end <= range.end);
             if is_unnamed(item) && is_touched && !self.named.contains(&range.end) {
-                edits.insert(range.end, &format!(" as {}", quote(&self.source.slice(range.clone()))));
+                let name = column_name(&self.source.slice(range.clone()));
+                edits.insert(range.end, &format!(" as {}", quote(&name)));
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    EachShard, Gather, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
+    EachShard, Finish, Gather, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Block, place, session};
@@ -43,9 +43,15 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     } else {
         match combine(source, query, &analysis, &block) {
             Ok(tree) => Several::Combine(Box::new(narrow_lists(tree, &place.routing))),
-            Err(error) => match gather(ctx, source, query, &analysis, &error) {
-                Ok(gather) => Several::Gather(Box::new(gather)),
-                Err(error) => refusal(&error)?,
+            Err(error) => match finish(source, query, &analysis, &block) {
+                Ok(mut finish) => {
+                    *finish.rows = narrow_lists(*finish.rows, &place.routing);
+                    Several::Finish(Box::new(finish))
+                }
+                Err(_) => match gather(ctx, source, query, &analysis, &error) {
+                    Ok(gather) => Several::Gather(Box::new(gather)),
+                    Err(error) => refusal(&error)?,
+                },
             },
         }
     };
@@ -142,6 +148,14 @@ fn combine(source: &Source<'_>, query: &ast::Query, analysis: &Analysis, block: 
             combined => combined,
         },
         _ => union_all(source, query, analysis, block),
+    }
+}
+
+/// Groups that the shards and the router make, and a server does the rest with.
+fn finish(source: &Source<'_>, query: &ast::Query, analysis: &Analysis, block: &Block) -> Result<Finish> {
+    match (&*query.body, &analysis.blocker) {
+        (SetExpr::Select(select), None) => rewrite::finish_groups(source, query, select, analysis, block),
+        _ => Err(Error::unsupported("this query over several shards")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Executor;
 use super::arguments::Arguments;
+use super::lookup::Lock;
 use super::place;
 use super::planned::route_keyspace;
 use super::scatter::{SequenceAccess, ShardAccess};
@@ -69,7 +70,7 @@ impl<'a> Inner<'a> {
         };
         let arguments = Arguments::of_text(self.session, text, &lexed);
         let values = SessionValues::of(self.executor, self.session, self.snapshot);
-        let known = self.known_places(route, &arguments).await?;
+        let known = self.known_places(route, &arguments, &lexed).await?;
         let (keyspace, parts) = self.parts(route, &arguments, &known)?;
         let single = Primitive::EachShard(EachShard { query: route.query.clone(), helpers: 0, typed: None });
         let tree = match &route.several {
@@ -101,7 +102,7 @@ impl<'a> Inner<'a> {
             Primitive::Insert(insert) => return self.insert(insert, text, &lexed, &arguments, &values).await,
             other => return Err(Error::bug(format!("a change whose plan is {other:?}"))),
         };
-        let known = self.known_places(route, &arguments).await?;
+        let known = self.known_places(route, &arguments, &lexed).await?;
         let (keyspace, parts) = self.parts(route, &arguments, &known)?;
         let (query, is_same): (&Query, bool) = match &route.several {
             _ if parts.len() == 1 => (&route.query, false),
@@ -185,7 +186,9 @@ impl<'a> Inner<'a> {
         &mut self,
         route: &'p Route,
         arguments: &Arguments<'_>,
+        lexed: &Lexed,
     ) -> Result<Vec<FoundPlaces<'p>>> {
+        let lock = Lock { is_write: !lexed.is_read_only_query() };
         if !route.routing.asks_tables() {
             return Ok(Vec::new());
         }
@@ -193,7 +196,6 @@ impl<'a> Inner<'a> {
             return Err(Error::unsupported("lookup tables that are found by lookup tables in turn"));
         }
         self.depth += 1;
-        let lock = super::lookup::Lock { is_write: false };
         let known = Box::pin(self.find_places(route, arguments, lock)).await;
         self.depth -= 1;
         known

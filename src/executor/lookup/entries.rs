@@ -62,7 +62,6 @@ impl Inner<'_> {
     }
 
     /// Takes away what no owner needs any more. Called after the owners have changed.
-    #[expect(dead_code, reason = "UPDATE and DELETE will take rows away")]
     pub(in super::super) async fn remove_entries(
         &mut self,
         lookup: OwnedLookup<'_>,

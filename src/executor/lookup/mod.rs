@@ -8,6 +8,8 @@
 mod entries;
 mod insert;
 
+pub(super) use entries::OwnedLookup;
+
 use super::arguments::Arguments;
 use super::inner::Inner;
 use crate::engine::{self, FoundPlaces, LookupTable};

@@ -3,6 +3,7 @@
 //! The rows are read with `FOR UPDATE` in the transaction of the statement, so that nobody changes them in between;
 //! that each is found again under its key is checked. <https://dev.mysql.com/doc/refman/9.0/en/update.html>
 
+mod lookups;
 mod moves;
 mod rows;
 mod statements;
@@ -173,6 +174,7 @@ impl Executor {
                 check_count(matched_of(&outcome.info), expected, may_differ)?;
             }
         }
+        self.follow_rows(job, target, &chosen).await?;
         Ok(outcome)
     }
 }
@@ -208,7 +210,8 @@ fn choose(plan: &ReadFirst, target: &KeyedTarget<'_>, rows: &ReadRows) -> Result
                 let range = target.offset..target.offset + target.key.len();
                 let key = values[range].to_vec();
                 let read = values[first_value..].to_vec();
-                chosen.push(Chosen { place, key, read, count: 1 });
+                let part = part.to_vec();
+                chosen.push(Chosen { place, part, key, read, count: 1 });
             }
         }
     }

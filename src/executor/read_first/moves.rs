@@ -3,6 +3,7 @@
 //!
 //! One row after the other, in the order of the statement: whether a unique key is free depends on it, as on one server.
 
+use super::lookups::LookupChanges;
 use super::rows::ReadRows;
 use super::statements::{Chosen, Statements};
 use super::target::{KeyedTarget, Where};
@@ -38,6 +39,7 @@ impl Executor {
         let moved = Moved::new(job, target, update)?;
         let needs = job.needs();
         let mut outcomes = Vec::with_capacity(chosen.len());
+        let mut changes = LookupChanges::default();
         for row in &chosen {
             let Where::Shard(here) = row.place else {
                 return Err(Error::bug("a row on all shards that moves"));
@@ -51,6 +53,8 @@ impl Executor {
             let back = self.read_at(job, &source, &moved.select(&found)).await?;
             check_count(back.len() as u64, 1, false)?;
             let values = back.values(0)?;
+            changes.had(target, &row.part)?;
+            changes.has(target, &moved.part(&values)?)?;
             let there = moved.shard(&values)?;
             if there != here {
                 let away = vec![moved.delete(&found)];
@@ -63,6 +67,7 @@ impl Executor {
                 outcome?;
             }
         }
+        self.follow(job, target, changes).await?;
         let mut outcome = sum(outcomes);
         if outcome.info.is_empty() {
             outcome.info = nothing_matched();
@@ -81,9 +86,6 @@ impl Executor {
         }
         if !reads_exactly(job.session) {
             return refuse("over a connection whose character set is not utf8mb4");
-        }
-        if target.plan.table.0.has_owned_lookups() {
-            return refuse("of a table with lookup vindexes");
         }
         if self.is_referenced(job, &target.plan.table.0).await? {
             return refuse("of a table that foreign keys refer to");
@@ -189,6 +191,16 @@ impl<'a> Moved<'a> {
         }
         text.push(b')');
         Ok(text)
+    }
+
+    /// The columns that are read of the target's rows.
+    fn part(&self, values: &[Value]) -> Result<Vec<Value>> {
+        let value = |name: &str| {
+            let at = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+            at.and_then(|at| values.get(at).cloned())
+        };
+        let part: Option<Vec<Value>> = self.target.columns().map(value).collect();
+        part.ok_or_else(|| Error::unsupported("moving rows whose vindex columns are generated columns"))
     }
 
     /// The shard that a row belongs to.

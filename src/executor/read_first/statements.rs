@@ -15,6 +15,8 @@ use crate::value::Value;
 /// A row that is to be changed.
 pub(super) struct Chosen {
     pub(super) place: Where,
+    /// All that was read of the table.
+    pub(super) part: Vec<Value>,
     pub(super) key: Vec<Value>,
     /// Values that were read along, for SET.
     pub(super) read: Vec<Value>,

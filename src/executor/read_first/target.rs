@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lookups::{self, ChangedLookup};
 use crate::engine::{shard_index, shard_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::table_shape::TableShape;
@@ -23,10 +24,12 @@ pub(super) struct KeyedTarget<'a> {
     pub(super) key: Vec<Box<str>>,
     /// The key is one of the table's; otherwise it is all columns, and rows may be equal.
     pub(super) is_unique: bool,
-    /// Behind the key: columns of the primary vindex that the key lacks.
+    /// Behind the key: columns of the primary vindex and of changed lookups that the key lacks.
     extra: Vec<Box<str>>,
     /// Where the vindex's columns are among those that are read.
-    vindex_positions: Vec<usize>,
+    pub(super) vindex_positions: Vec<usize>,
+    /// Lookup vindexes whose columns change.
+    pub(super) lookups: Vec<ChangedLookup<'a>>,
     /// Position of its first column in rows that are read.
     pub(super) offset: usize,
 }
@@ -78,11 +81,18 @@ impl<'a> KeyedTarget<'a> {
             _ => Vec::new(),
         };
         let is_in = |list: &[Box<str>], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
-        let extra: Vec<Box<str>> = vindex.iter().filter(|name| !is_in(&key, name)).cloned().collect();
+        let mut extra: Vec<Box<str>> = vindex.iter().filter(|name| !is_in(&key, name)).cloned().collect();
+        let changed = lookups::changed(plan);
+        for column in changed.iter().flat_map(|used| &used.columns) {
+            if !is_in(&key, column) && !is_in(&extra, column) {
+                extra.push(column.as_str().into());
+            }
+        }
         let position =
             |name: &str| key.iter().chain(&extra).position(|known| known.eq_ignore_ascii_case(name));
         let vindex_positions = vindex.iter().filter_map(|name| position(name)).collect();
-        Ok(Self { plan, shape, keyspace, key, is_unique, extra, vindex_positions, offset })
+        let lookups = changed.into_iter().map(|used| ChangedLookup::new(used, &position)).collect();
+        Ok(Self { plan, shape, keyspace, key, is_unique, extra, vindex_positions, lookups, offset })
     }
 
     /// The number of columns that are read.
@@ -92,8 +102,12 @@ impl<'a> KeyedTarget<'a> {
 
     /// The columns that are read, as select items.
     pub(super) fn select_list(&self) -> String {
-        let columns = self.key.iter().chain(&self.extra).map(|column| self.column(column));
-        columns.collect::<Vec<_>>().join(", ")
+        self.columns().map(|column| self.column(column)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The columns that are read.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().chain(&self.extra).map(|column| &**column)
     }
 
     /// A column, qualified.

@@ -3,7 +3,7 @@
 use super::change_text::ChangeText;
 use super::read_first::{self, Given};
 use super::update::{Form, finish};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Scope, session};
 use crate::plan::source::Source;
@@ -59,9 +59,6 @@ pub(super) fn plan(
         Ok(deleted) => deleted.iter().map(|index| &**references[*index].table()).collect(),
         Err(_) => references.iter().map(|reference| &**reference.table()).collect(),
     };
-    if targets.iter().any(|table| table.has_owned_lookups()) {
-        return Err(Error::unsupported("DELETE from a table with lookup vindexes"));
-    }
     let limit = delete.limit.as_ref();
     let is_ordered = delete.limit.is_some() || !delete.order_by.is_empty();
     let first = |analysis: &Analysis| {
@@ -73,6 +70,7 @@ pub(super) fn plan(
         from_count: instances.len(),
         is_limited: delete.limit.is_some(),
         moves: false,
+        keeps_lookups: targets.iter().any(|table| table.has_owned_lookups()),
         returns: delete.returning.is_some(),
     };
     finish(source, &analysis, &form, &targets, &first)

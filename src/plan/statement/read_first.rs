@@ -115,6 +115,14 @@ impl Assignment<'_> {
         vindexes[position].iter().any(|vindex| vindex.columns.iter().any(|c| *c == *self.column.value))
     }
 
+    /// Does it change a column of a vindex that is a function but does not place rows?
+    pub(super) fn changes_function(&self, references: &[Reference]) -> bool {
+        let others = references[self.target].table.column_vindexes.iter().skip(1);
+        others
+            .filter(|vindex| !vindex.vindex.is_lookup())
+            .any(|vindex| vindex.columns.iter().any(|column| *column == *self.column.value))
+    }
+
     /// Is it a change of a table whose sharding key changes in the same statement?
     fn changes_key(&self, all: &[Self], references: &[Reference]) -> bool {
         all.iter().any(|other| other.target == self.target && other.changes_vindex(references, 0..1))

@@ -66,13 +66,22 @@ pub(super) fn plan(
         Err(_) => references.iter().map(|reference| &**reference.table()).collect(),
     };
     let returns = update.returning.is_some();
-    let form = Form { from_count: from.len(), is_limited: update.limit.is_some(), moves, returns };
+    let keeps_lookups = assignments.as_ref().is_ok_and(|assignments| {
+        let changes = |a: &Assignment<'_>| {
+            let is_key = a.changes_vindex(&references, 0..1);
+            a.changes_vindex(&references, 1..usize::MAX)
+                || is_key && references[a.target()].table().has_owned_lookups()
+        };
+        assignments.iter().any(changes)
+    });
+    let form =
+        Form { from_count: from.len(), is_limited: update.limit.is_some(), moves, keeps_lookups, returns };
     finish(source, &analysis, &form, &targets, &first)
 }
 
-/// Does a column of a primary vindex change? Other vindex columns must not: what finds a row by them would be wrong.
+/// Does a column of a primary vindex change? Tables of lookups follow; other functions would lead elsewhere.
 fn check_vindexes(assignments: &[Assignment<'_>], references: &[Reference]) -> Result<bool> {
-    if let Some(wrong) = assignments.iter().find(|a| a.changes_vindex(references, 1..usize::MAX)) {
+    if let Some(wrong) = assignments.iter().find(|a| a.changes_function(references)) {
         return Err(Error::unsupported(format!("changing the vindex column {}", wrong.column())));
     }
     Ok(assignments.iter().any(|a| a.changes_vindex(references, 0..1)))
@@ -99,6 +108,8 @@ pub(super) struct Form {
     pub(super) is_limited: bool,
     /// Rows may have to move to other shards.
     pub(super) moves: bool,
+    /// Tables of lookup vindexes have to follow.
+    pub(super) keeps_lookups: bool,
     /// RETURNING.
     pub(super) returns: bool,
 }
@@ -134,6 +145,9 @@ pub(super) fn finish(
         let route = copies(source, keyspace.clone(), query, form.is_limited.then_some(&reads))?;
         return plan(Primitive::Route(route));
     }
+    if form.keeps_lookups && !form.moves {
+        return plan(Primitive::ReadFirst(Box::new(reads()?)));
+    }
     let place = match place::of(analysis) {
         Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
             return plan(Primitive::ReadFirst(Box::new(reads()?)));
@@ -155,7 +169,8 @@ pub(super) fn finish(
     let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };
     if form.moves {
         let mut first = reads()?;
-        first.whole = Some(Box::new(route));
+        // Lookup tables follow rows that were read.
+        first.whole = (!form.keeps_lookups).then(|| Box::new(route));
         return plan(Primitive::ReadFirst(Box::new(first)));
     }
     plan(Primitive::Route(route))

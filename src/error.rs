@@ -147,6 +147,8 @@ error_kinds! {
     Syntax = 1064 b"42000" None, Client;
     /// The statement ran longer than allowed.
     QueryTimeout = 3024 b"HY000" None, Router;
+    /// The same in MariaDB's words.
+    StatementTimeout = 1969 b"70100" None, Router;
     /// Statement or connection was killed.
     QueryInterrupted = 1317 b"70100" None, Client;
     /// More clients than allowed.
@@ -197,6 +199,8 @@ error_kinds! {
     OperandColumns = 1241 b"21000" None, Client;
     /// Number of columns and of places for them differ.
     SelectColumnCount = 1222 b"21000" None, Client;
+    /// A statement for all shards where that is not allowed.
+    ScatterDisallowed = 1235 b"42000" Some("VT09026: "), Client;
     /// Several rows where variables take one.
     TooManyRows = 1172 b"42000" None, Client;
     /// Several rows where one is expected.

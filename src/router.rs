@@ -190,6 +190,8 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
         version: config.mysql.version.as_str().into(),
         default_tablet_type: config.default_tablet_type,
         tablet_type_names: config.tablet_type_names,
+        query_timeout: config.query.timeout,
+        no_scatter: config.query.no_scatter,
         fingerprint_seed: seed,
         transaction_mode: mode(config.transaction.mode),
         user_modes: config

@@ -108,6 +108,11 @@ impl Given {
         self.number(1, 86_400_000).map(Duration::from_millis)
     }
 
+    /// Milliseconds up to a day; 0 is no limit.
+    pub(super) fn milliseconds_or_none(&self) -> Result<Duration, String> {
+        self.number(0, 86_400_000).map(Duration::from_millis)
+    }
+
     /// Seconds, at most a year.
     pub(super) fn seconds(&self) -> Result<Duration, String> {
         self.number(0, 31_536_000).map(Duration::from_secs)

@@ -161,6 +161,12 @@ pub(super) const KEYS: &[Key] = keys! {
     "control.listen" = r#""127.0.0.1:15999""#,
         "Address of the control API that `shardgate ctl` talks to, `host:port`. Empty: off.",
         |draft, given| draft.config.control.listen = given.optional_address()?;
+    "query.timeout_ms" = "0",
+        "Milliseconds that a query or a change of rows may run; 0 is no limit. A session may say otherwise (`SET query_timeout`), and a statement too (`/*vt+ QUERY_TIMEOUT_MS=… */`).",
+        |draft, given| draft.config.query.timeout = given.milliseconds_or_none()?;
+    "query.no_scatter" = "false",
+        "Refuse queries and changes of rows that would go to all shards, unless they say `/*vt+ ALLOW_SCATTER */`.",
+        |draft, given| draft.config.query.no_scatter = given.flag()?;
     "log.format" = r#""text""#,
         "`text`, or `json` for one object a line.",
         |draft, given| draft.config.log.format = given.choice(&LOG_FORMATS)?;

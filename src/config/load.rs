@@ -8,8 +8,8 @@ use super::given::{Given, folder_of};
 use super::keys::{Draft, KEYS, Key};
 use super::{
     AuthPlugin, BackendConfig, BackendTls, Config, GatherConfig, ListenConfig, LogConfig, LogFormat,
-    LogLevel, MysqlConfig, Secret, ServerTls, StoreKind, TopologyConfig, TransactionConfig, TransactionMode,
-    VSchemaConfig,
+    LogLevel, MysqlConfig, QueryConfig, Secret, ServerTls, StoreKind, TopologyConfig, TransactionConfig,
+    TransactionMode, VSchemaConfig,
 };
 use crate::limits;
 use crate::topology::{TabletType, TabletTypeNames};
@@ -192,6 +192,7 @@ impl Draft {
             },
             http: ListenConfig { listen: None },
             control: ListenConfig { listen: None },
+            query: QueryConfig::default(),
             log: LogConfig { format: LogFormat::Text, level: LogLevel::Info },
             fault_dir: None,
         };

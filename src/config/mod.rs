@@ -46,6 +46,8 @@ pub struct Config {
     pub http: ListenConfig,
     /// Control API of `shardgate ctl`.
     pub control: ListenConfig,
+    /// Limits of statements.
+    pub query: QueryConfig,
     /// Log output.
     pub log: LogConfig,
     /// Where tests stop commits (`SHARDGATE_FAULT_DIR`); there is no key for it.
@@ -61,6 +63,15 @@ pub struct GatherConfig {
     pub rows_max: u64,
     /// Bytes of rows that one statement may copy.
     pub bytes_max: u64,
+}
+
+/// `[query]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryConfig {
+    /// Longest run of a query or change of rows; zero is no limit.
+    pub timeout: Duration,
+    /// Statements for all shards are refused.
+    pub no_scatter: bool,
 }
 
 /// `[mysql]`: listening for clients.

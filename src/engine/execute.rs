@@ -93,6 +93,9 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
     let keys = key_parts(nodes.merge, &columns, helpers)?;
     let mut stages =
         nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
+    if run.session.lifts_row_limit() {
+        stages.iter_mut().for_each(Stage::lift_row_limit);
+    }
     if counts_all {
         count_what_is_limited(&mut stages);
     } else {

@@ -13,6 +13,11 @@ pub trait SessionValues: Sync {
     /// The database name of the keyspace that `name` means, by its own or by its database's name.
     fn database(&self, name: &str) -> Option<String>;
 
+    /// May operators hold more rows than usual (`IGNORE_MAX_MEMORY_ROWS`)? Their bytes stay limited.
+    fn lifts_row_limit(&self) -> bool {
+        false
+    }
+
     /// Is a backslash in a string an ordinary character?
     fn no_backslash_escapes(&self) -> bool;
 }

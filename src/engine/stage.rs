@@ -58,6 +58,17 @@ pub(super) enum Stage {
     Truncate(usize),
 }
 
+impl Stage {
+    /// May hold more rows than usual; bytes stay limited.
+    pub(super) fn lift_row_limit(&mut self) {
+        match self {
+            Self::Distinct(distinct) => distinct.held.any_number_of_rows = true,
+            Self::Sort(sort) => sort.held.any_number_of_rows = true,
+            Self::Aggregate(_) | Self::Filter(_) | Self::Limit { .. } | Self::Truncate(_) => {}
+        }
+    }
+}
+
 /// Pushes a row through the stages.
 pub(super) fn push(stages: &mut [Stage], row: &[u8], out: &mut Output) -> Result<Flow> {
     let Some((stage, rest)) = stages.split_first_mut() else {
@@ -144,13 +155,14 @@ pub(super) fn visible(row: &[u8], count: usize) -> Result<&[u8]> {
 pub(super) struct Held {
     rows: usize,
     bytes: usize,
+    any_number_of_rows: bool,
 }
 
 impl Held {
     pub(super) fn add(&mut self, bytes: usize, what: &str) -> Result<()> {
         self.rows += 1;
         self.bytes += bytes + size_of::<Vec<u8>>() * 2;
-        if self.rows > limits::OPERATOR_ROWS_MAX {
+        if self.rows > limits::OPERATOR_ROWS_MAX && !self.any_number_of_rows {
             let limit = limits::OPERATOR_ROWS_MAX;
             return Err(Error::new(
                 ErrorKind::LimitExceeded,

@@ -92,10 +92,15 @@ impl Executor {
         let transaction = &mut session.transaction;
         let in_transaction = transaction.is_active();
         let pin = transaction.pin_next.take();
-        let index = match transaction.find(target) {
+        let found = transaction.find(target);
+        let is_held_already = found.is_some();
+        let index = match found {
             Some(index) => index,
             None => {
                 let connection = self.gateway().acquire(target, needs).await?;
+                if session.is_watched {
+                    session.returns.note_used(&connection);
+                }
                 if !in_transaction && pin.is_none() {
                     let mut lease = Lease::Transient(connection);
                     prepare_connection(&mut lease, transaction, &settings, mode)?;
@@ -118,7 +123,9 @@ impl Executor {
             }
         };
         let shard = &mut transaction.shards[index];
-        session.returns.note_used(&shard.connection);
+        if session.is_watched && is_held_already {
+            session.returns.note_used(&shard.connection);
+        }
         if let Some(pin) = pin.filter(|pin| !shard.pins.contains(pin)) {
             shard.pins.push(pin);
             shard.connection.mark(pin.state());

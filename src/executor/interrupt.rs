@@ -1,10 +1,11 @@
-//! Giving a running statement up: it was killed, or its client has left.
+//! Giving a running statement up: it was killed, it takes too long, or its client has left.
 //!
-//! Inside of a transaction `KILL QUERY` is passed on to the servers, so that the statement ends by their error and the
+//! Where a transaction or a write could be lost `KILL QUERY` is passed on to the servers, so that the statement ends by their error and the
 //! transaction stays. A commit is never given up: see [`crate::server::ClientEntry::shield`].
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
 use tokio::time::timeout;
@@ -14,7 +15,8 @@ use super::job::Job;
 use crate::backend::Killer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::KILL_TIMEOUT;
-use crate::server::Interrupt;
+use crate::server::{Interrupt, InterruptWatch};
+use crate::sql::StatementKind;
 
 impl Executor {
     /// Runs the statement until it ends or nobody wants it any more. What it left half done at a server is killed
@@ -24,41 +26,100 @@ impl Executor {
         let session = &*job.session;
         // Its transaction would be lost with a connection that is given up in the middle of a reply.
         let transaction = &session.transaction;
-        let is_kept =
-            transaction.is_active() || !transaction.shards.is_empty() || !session.settings.autocommit;
-        let kept = is_kept.then(|| session.returns.clone());
+        let was_active = transaction.is_active();
+        let is_kept = was_active || !transaction.shards.is_empty() || !session.settings.autocommit;
+        let limit = self.time_limit(job);
+        // What became of a write must not be left open either.
+        let is_watched = is_kept || limit.is_some() || !job.lexed.is_read_only_query();
+        let kept = is_watched.then(|| session.returns.clone());
         if let Some(returns) = &kept {
             returns.forget_used();
         }
-        let interrupt = {
+        job.session.is_watched = is_watched;
+        let reason = {
             let mut statement = pin!(self.dispatch(job));
-            let interrupted = pin!(watch.interrupted());
-            let interrupt = match select(statement.as_mut(), interrupted).await {
+            let given_up = pin!(given_up(&watch, limit));
+            let reason = match select(statement.as_mut(), given_up).await {
                 Either::Left((outcome, _)) => return outcome,
-                Either::Right((interrupt, _)) => interrupt,
+                Either::Right((reason, _)) => reason,
             };
             if watch.entry().shield().load(Ordering::Relaxed) {
                 return statement.await;
             }
-            if let (Interrupt::KillQuery, Some(returns)) = (interrupt, kept) {
+            if let (Reason::Interrupt(Interrupt::KillQuery) | Reason::TimedOut, Some(returns)) =
+                (reason, kept)
+            {
                 watch.entry().accept_kill_query();
+                if matches!(reason, Reason::TimedOut) {
+                    // The server's own word for it may pass by undecoded.
+                    watch.entry().set_timed_out(self.in_words_of(reason, interrupted()));
+                }
                 if let Some(outcome) = Box::pin(kill_at_servers(returns.used(), statement)).await {
-                    return outcome;
+                    return outcome.map_err(|error| self.in_words_of(reason, error));
                 }
             }
-            interrupt
+            reason
         };
-        let error = match interrupt {
-            Interrupt::KillQuery => {
-                Error::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
-            }
-            Interrupt::HungUp | Interrupt::KillConnection => {
+        job.client.end_capture();
+        self.recover(job.session).await;
+        if !was_active && job.session.transaction.is_active() && job.session.settings.autocommit {
+            // The statement had begun one of its own.
+            self.rollback(job.session).await;
+        }
+        Err(self.in_words_of(reason, interrupted()))
+    }
+
+    /// How long the statement may take: its directive, the session and the configuration are asked in this order.
+    fn time_limit(&self, job: &Job<'_>) -> Option<Duration> {
+        let kind = job.lexed.kind;
+        if !(kind.is_query() || kind.is_dml() || kind == StatementKind::Execute) {
+            return None;
+        }
+        let directive = job.session.directives.as_ref().and_then(|directives| directives.query_timeout_ms);
+        let chosen = directive.or(job.session.settings.query_timeout_ms);
+        let limit = chosen.map_or(self.options().query_timeout, Duration::from_millis);
+        (limit > Duration::ZERO).then_some(limit)
+    }
+
+    /// The error of a statement that was given up, as the server that clients take us for says it.
+    fn in_words_of(&self, reason: Reason, error: Error) -> Error {
+        if error.errno() != ErrorKind::QueryInterrupted.errno() {
+            return error;
+        }
+        match reason {
+            Reason::Interrupt(Interrupt::KillQuery) => error,
+            Reason::Interrupt(Interrupt::HungUp | Interrupt::KillConnection) => {
                 Error::new(ErrorKind::QueryInterrupted, "Connection was killed")
             }
-        };
-        self.recover(job.session).await;
-        Err(error)
+            Reason::TimedOut if self.options().version.contains("MariaDB") => Error::new(
+                ErrorKind::StatementTimeout,
+                "Query execution was interrupted (max_statement_time exceeded)",
+            ),
+            Reason::TimedOut => Error::new(
+                ErrorKind::QueryTimeout,
+                "Query execution was interrupted, maximum statement execution time exceeded",
+            ),
+        }
     }
+}
+
+/// Why a statement is given up.
+#[derive(Clone, Copy, Debug)]
+enum Reason {
+    Interrupt(Interrupt),
+    TimedOut,
+}
+
+async fn given_up(watch: &InterruptWatch, limit: Option<Duration>) -> Reason {
+    let Some(limit) = limit else { return Reason::Interrupt(watch.interrupted().await) };
+    match timeout(limit, watch.interrupted()).await {
+        Ok(interrupt) => Reason::Interrupt(interrupt),
+        Err(_) => Reason::TimedOut,
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
 }
 
 /// Has the servers end what they do for the statement; `None` if it does not end by that.

@@ -6,7 +6,8 @@ use crate::backend::Flavor;
 use crate::backend::pool::Needs;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::sql::{Lexed, StatementKind};
+use crate::session::lease::Tolerated;
+use crate::sql::{Directives, Lexed, StatementKind};
 use crate::topology::Snapshot;
 use crate::wire::statement::{LongData, Parameters};
 use crate::wire::{Capabilities, StatusFlags, StatusPatch};
@@ -39,6 +40,22 @@ impl Job<'_> {
         let mut status = self.session.status();
         status.set(StatusFlags::MORE_RESULTS, self.more_results);
         status
+    }
+
+    /// Reads what a comment asks of the statement.
+    pub(super) fn note_directives(&mut self) {
+        if let Some(span) = self.lexed.directive {
+            let directives = Directives::parse(span.of(self.text));
+            if directives.scatter_errors_as_warnings && self.lexed.kind.is_query() {
+                self.session.tolerated = Some(Tolerated::default());
+            }
+            self.session.directives = Some(Arc::new(directives));
+        }
+    }
+
+    /// Does a comment ask for this?
+    pub(super) fn is_directed(&self, which: fn(&Directives) -> bool) -> bool {
+        self.session.is_directed(which)
     }
 
     /// What forwarded replies need, so that the client sees its session's state and not a connection's.

@@ -46,6 +46,7 @@ mod wording;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -78,6 +79,10 @@ pub struct ExecutorOptions {
     pub tablet_type_names: TabletTypeNames,
     /// How much may be gathered at one server.
     pub gather: GatherLimits,
+    /// Longest run of a query or change of rows, unless its session or a comment says otherwise; zero is no limit.
+    pub query_timeout: Duration,
+    /// Queries and changes for all shards need `/*vt+ ALLOW_SCATTER */`.
+    pub no_scatter: bool,
     /// Seed of statement fingerprints: random, so that nobody can prepare colliding texts.
     pub fingerprint_seed: u64,
     /// How transactions commit in sessions that do not say it.

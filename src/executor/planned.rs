@@ -21,6 +21,8 @@ use crate::limits::PLAN_CACHE_TEXT_BYTES_MAX;
 use crate::plan::primitive::{EachShard, Piece, Primitive, Query, Route, Routing, Several, Template};
 use crate::plan::{Plan, PlanContext};
 use crate::session::Session;
+use crate::session::diagnostics::{Diagnostic, Level};
+use crate::session::lease::Tolerated;
 use crate::session::transaction::Pin;
 use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
@@ -95,6 +97,9 @@ impl Executor {
                 "a statement that leaves a {pin} behind, over several shards"
             )));
         }
+        if route.routing == Routing::Scatter {
+            self.check_scatter(job)?;
+        }
         let snapshot = job.snapshot.clone();
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
         let outcome = match &route.several {
@@ -154,6 +159,20 @@ impl Executor {
         }
     }
 
+    /// With `query.no_scatter` only what asks for it goes to all shards.
+    fn check_scatter(&self, job: &Job<'_>) -> Result<()> {
+        let is_concerned = job.lexed.kind.is_dml() || job.lexed.kind.is_query();
+        if self.options().no_scatter
+            && is_concerned
+            && !job.is_directed(|directives| directives.allow_scatter)
+        {
+            let text = "plan includes scatter, which is disallowed by query.no_scatter: \
+                        say /*vt+ ALLOW_SCATTER */ if it is meant";
+            return Err(Error::new(ErrorKind::ScatterDisallowed, text));
+        }
+        Ok(())
+    }
+
     /// The statement at its only shard: the reply's packets pass through.
     pub(super) async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
         let is_write = job.is_write();
@@ -206,6 +225,10 @@ impl Executor {
         };
         self.recover(job.session).await;
         let row_count = outcome?;
+        for error in job.session.tolerated.take().iter().flat_map(Tolerated::take) {
+            let (code, message) = (error.errno(), error.message().to_vec());
+            job.session.diagnostics.push(Diagnostic { level: Level::Warning, code, message });
+        }
         job.session.row_count = -1;
         job.session.found_rows = row_count;
         Ok(())
@@ -288,7 +311,10 @@ impl Executor {
         let options = session.settings.lex_options();
         // Names of variables are not in the fingerprint, but in the text of a plan that assigns to them.
         let uncacheable = LexFlags::NOT_CACHEABLE | LexFlags::HAS_ASSIGNMENT;
-        let is_cacheable = !lexed.flags.intersects(uncacheable) && text.len() <= PLAN_CACHE_TEXT_BYTES_MAX;
+        let is_cacheable = !lexed.flags.intersects(uncacheable)
+            && text.len() <= PLAN_CACHE_TEXT_BYTES_MAX
+            && !session.settings.skip_plan_cache
+            && !session.is_directed(|directives| directives.skip_query_plan_cache);
         if !is_cacheable {
             return self.build_plan(session, snapshot, &options, text, lexed).map(Arc::new);
         }

@@ -98,6 +98,7 @@ impl Executor {
             execution: None,
             more_results: job.more_results,
         };
+        inner.note_directives();
         self.dispatch(&mut inner).await
     }
 

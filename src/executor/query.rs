@@ -73,6 +73,7 @@ impl Executor {
         if !is_diagnostic(job) {
             job.session.diagnostics.clear();
         }
+        job.note_directives();
         let outcome = self.dispatch_unless_interrupted(job).await;
         job.session.end_statement();
         let transaction = &mut job.session.transaction;

@@ -2,24 +2,29 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::timeout;
 
 use super::Executor;
 use super::exchange::Lease;
-use crate::backend::RowStream;
 use crate::backend::pool::Needs;
+use crate::backend::{Killer, RowStream};
 use crate::engine::{ResultSink, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
+use crate::limits::KILL_TIMEOUT;
 use crate::server::{ClientStream, ResultEnd};
 use crate::session::Session;
-use crate::session::lease::{Returns, ShardLease};
+use crate::session::lease::{Returns, ShardLease, Tolerated};
 use crate::session::transaction::ShardSession;
 use crate::topology::{KeyspaceName, ShardName, Snapshot};
 use crate::wire::row::text_row_to_binary;
 use crate::wire::{ColumnDefinition, Command, Malformed, StatusFlags};
 
-/// Bytes of an unwanted result that are read to keep a transaction's connection; more lose it.
+/// Bytes of an unwanted result that are read before the server is told to end it.
+const DRAIN_BYTES_WITHOUT_KILL: usize = 64 << 10;
+/// Bytes of it that are read in all to keep a transaction's connection; more lose it.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Longest wait for that.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -59,9 +64,7 @@ impl ShardExecutor for ShardAccess<'_> {
             let target = self.target(keyspace, query.shard);
             leases.push((self.lease(&target).await?, query.text));
         }
-        let returns = self.session.returns.clone();
-        try_join_all(leases.into_iter().map(|(lease, text)| ShardRows::open(lease, text, returns.clone())))
-            .await
+        open_all(leases, &self.session.returns, self.session.tolerated.as_ref()).await
     }
 
     async fn write(
@@ -76,11 +79,74 @@ impl ShardExecutor for ShardAccess<'_> {
     }
 }
 
+/// Sends all queries and waits for the heads of the replies. An error of one shard ends what the others do: connections
+/// of a pool by being closed, those of the session by a `KILL QUERY`, because its transaction may go on.
+async fn open_all(
+    leases: Vec<(ShardLease, Vec<u8>)>,
+    returns: &Returns,
+    tolerated: Option<&Tolerated>,
+) -> Result<Vec<ShardRows>> {
+    let killers: Vec<Option<Killer>> =
+        leases.iter().map(|(lease, _)| lease.is_held().then(|| lease.killer())).collect();
+    let mut opening: FuturesUnordered<_> =
+        leases
+            .into_iter()
+            .enumerate()
+            .map(|(index, (lease, text))| async move {
+                (index, ShardRows::open(lease, text, returns.clone()).await)
+            })
+            .collect();
+    if let Some(tolerated) = tolerated {
+        tolerated.begin(killers.len());
+    }
+    let mut streams: Vec<Option<ShardRows>> = killers.iter().map(|_| None).collect();
+    let mut first_error = None;
+    while let Some((index, outcome)) = opening.next().await {
+        match (outcome, tolerated) {
+            (Ok(rows), _) => streams[index] = Some(rows),
+            (Err(error), Some(tolerated)) => {
+                tolerated.push(error.clone());
+                first_error.get_or_insert(error);
+            }
+            (Err(error), None) => {
+                first_error = Some(error);
+                break;
+            }
+        }
+    }
+    let mut answered: Vec<ShardRows> = Vec::with_capacity(streams.len());
+    match first_error {
+        Some(error) if tolerated.is_none() || streams.iter().all(Option::is_none) => {
+            let busy = killers.iter().zip(&streams).filter(|(_, stream)| stream.is_none());
+            let busy: Vec<&Killer> = busy.filter_map(|(killer, _)| killer.as_ref()).collect();
+            if !busy.is_empty() && !opening.is_empty() {
+                let ended = async { while opening.next().await.is_some() {} };
+                let _ =
+                    timeout(KILL_TIMEOUT, join(ended, join_all(busy.into_iter().map(Killer::kill_query))))
+                        .await;
+            }
+            return Err(error);
+        }
+        _ => answered.extend(streams.into_iter().flatten()),
+    }
+    if let Some(tolerated) = tolerated {
+        answered[0].unheard_warnings = u32::try_from(killers.len() - answered.len()).unwrap_or(u32::MAX);
+        answered.iter_mut().for_each(|rows| rows.tolerated = Some(tolerated.clone()));
+    }
+    Ok(answered)
+}
+
 /// One shard's rows.
 pub(super) struct ShardRows {
     stream: Option<RowStream<ShardLease>>,
     row: Vec<u8>,
     returns: Returns,
+    /// Where an error goes that does not end the statement.
+    tolerated: Option<Tolerated>,
+    /// Warnings beside the server's own.
+    unheard_warnings: u32,
+    /// The first row was read already: whether there is one.
+    first: Option<bool>,
 }
 
 impl ShardRows {
@@ -93,7 +159,20 @@ impl ShardRows {
             lease.receive_ok().await?;
         }
         let stream = RowStream::open(lease, false).await?;
-        Ok(Self { stream: Some(stream), row: Vec::new(), returns })
+        let is_ready = stream.is_ready();
+        let mut rows = Self {
+            stream: Some(stream),
+            row: Vec::new(),
+            returns,
+            tolerated: None,
+            unheard_warnings: 0,
+            first: None,
+        };
+        if is_ready {
+            // An error behind the columns is as good as one in their place: nobody should wait for other shards.
+            rows.first = Some(crate::engine::RowStream::advance(&mut rows).await?);
+        }
+        Ok(rows)
     }
 }
 
@@ -111,19 +190,28 @@ impl crate::engine::RowStream for ShardRows {
     }
 
     async fn advance(&mut self) -> Result<bool> {
+        if let Some(has_row) = self.first.take() {
+            return Ok(has_row);
+        }
         let Some(stream) = &mut self.stream else { return Ok(false) };
-        match stream.next_row().await? {
-            Some(row) => {
+        match (stream.next_row().await, &self.tolerated) {
+            (Ok(Some(row)), _) => {
                 self.row.clear();
                 self.row.extend_from_slice(row);
                 Ok(true)
             }
-            None => Ok(false),
+            (Ok(None), _) => Ok(false),
+            (Err(error), Some(tolerated)) if tolerated.is_another_left() => {
+                tolerated.push(error);
+                self.unheard_warnings += 1;
+                Ok(false)
+            }
+            (Err(error), _) => Err(error),
         }
     }
 
     fn is_ready(&self) -> bool {
-        self.stream.as_ref().is_none_or(RowStream::is_ready)
+        self.first.is_some() || self.stream.as_ref().is_none_or(RowStream::is_ready)
     }
 
     fn row(&self) -> &[u8] {
@@ -132,7 +220,7 @@ impl crate::engine::RowStream for ShardRows {
 
     fn end(&self) -> StreamEnd {
         let warnings = self.stream.as_ref().map_or(0, |stream| stream.summary().warnings);
-        StreamEnd { warnings: warnings.into() }
+        StreamEnd { warnings: self.unheard_warnings.saturating_add(warnings.into()) }
     }
 }
 
@@ -141,10 +229,8 @@ impl Executor {
     /// was not read to its end is read on, within limits, so that the transaction does not lose it.
     pub(super) async fn recover(&self, session: &mut Session) {
         let mut returned = session.returns.take();
-        for mut stream in returned.streams.drain(..) {
-            // The lease comes back by itself when the stream is dropped.
-            let _ = tokio::time::timeout(DRAIN_WAIT, stream.drain(DRAIN_BYTES_MAX)).await;
-        }
+        // Each lease comes back by itself when its stream is dropped.
+        join_all(returned.streams.drain(..).map(give_up)).await;
         session.transaction.shards.append(&mut returned.shards);
         session.transaction.shards.append(&mut session.returns.take().shards);
         self.drop_lost_shards(session);
@@ -163,6 +249,18 @@ impl Executor {
             session.transaction.lose(&target, Error::new(ErrorKind::BackendLost, text));
         }
     }
+}
+
+/// Brings a connection of the session to the end of a reply that nobody wants.
+async fn give_up(mut stream: RowStream<ShardLease>) {
+    if let Ok(Ok(true)) = timeout(DRAIN_WAIT, stream.drain(DRAIN_BYTES_WITHOUT_KILL)).await {
+        return;
+    }
+    if stream.is_ended() || stream.connection().is_broken() {
+        return;
+    }
+    let killer = stream.connection().killer();
+    let _ = timeout(DRAIN_WAIT, join(stream.drain(DRAIN_BYTES_MAX), killer.kill_query())).await;
 }
 
 /// Numbers of sequences, for the engine.

@@ -24,6 +24,7 @@ pub(super) struct SessionValues {
     router_variables: RouterVariables,
     user_variables: Arc<HashMap<Box<str>, Value>>,
     no_backslash_escapes: bool,
+    lifts_row_limit: bool,
     snapshot: Arc<Snapshot>,
     version: Arc<str>,
 }
@@ -46,6 +47,7 @@ impl SessionValues {
             user_variables: session.user_variables.clone(),
             no_backslash_escapes: session.settings.lex_options().mode.contains(SqlMode::NO_BACKSLASH_ESCAPES),
             snapshot: snapshot.clone(),
+            lifts_row_limit: session.is_directed(|directives| directives.ignore_max_memory_rows),
             version: executor.options().version.clone(),
         }
     }
@@ -81,6 +83,10 @@ impl engine::SessionValues for SessionValues {
         let mut keyspaces = self.snapshot.topology.keyspaces().iter();
         let found = keyspaces.find(|keyspace| *keyspace.name() == *name || keyspace.db_name() == name);
         found.map(|keyspace| keyspace.db_name().to_owned())
+    }
+
+    fn lifts_row_limit(&self) -> bool {
+        self.lifts_row_limit
     }
 
     fn no_backslash_escapes(&self) -> bool {

@@ -148,13 +148,21 @@ impl Setter<'_> {
                     _ => self.settings.gather_notes = value,
                 }
             }
+            "query_timeout" => {
+                self.settings.query_timeout_ms = match is_default {
+                    true => None,
+                    false => Some(as_number(name, &self.evaluate(job, &expression).await?)?),
+                };
+            }
+            "skip_query_plan_cache" => {
+                let value = if is_default { Value::Int(0) } else { self.evaluate(job, &expression).await? };
+                self.settings.skip_plan_cache = as_boolean(&value)?;
+            }
             "completion_type" => self.completion_type(job, &expression, is_default).await?,
             "transaction_mode" => self.transaction_mode(job, &expression, is_default).await?,
             "last_insert_id" | "identity" => {
                 let value = self.evaluate(job, &expression).await?;
-                job.session.last_insert_id = value.as_ref().to_uint64().map_err(|error| {
-                    Error::new(ErrorKind::WrongValueForVariable, format!("{name}: {error}"))
-                })?;
+                job.session.last_insert_id = as_number(name, &value)?;
             }
             // One-shot or per-connection state that cannot follow a session from server to server.
             "insert_id" | "gtid_next" | "pseudo_thread_id" | "rand_seed1" | "rand_seed2" | "sql_log_bin" => {
@@ -400,6 +408,11 @@ fn literal(value: &Value) -> String {
     let mut out = Vec::new();
     value.as_ref().render_literal(&mut out, false);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+fn as_number(name: &str, value: &Value) -> Result<u64> {
+    let wrong = |error| Error::new(ErrorKind::WrongValueForVariable, format!("{name}: {error}"));
+    value.as_ref().to_uint64().map_err(wrong)
 }
 
 fn boolean(text: &[u8]) -> Option<bool> {

@@ -42,7 +42,8 @@ impl Executor {
             }
             return Ok(vec![self.change_one(session, needs, target, text).await?]);
         }
-        if !is_transactional {
+        let commits_each = session.is_directed(|directives| directives.multi_shard_autocommit);
+        if !is_transactional || commits_each && !session.transaction.is_active() {
             return self.change_each(session, needs, texts).await;
         }
         check_write(session, &targets)?;

@@ -19,7 +19,7 @@ use crate::error::{Error, Origin};
 use crate::limits;
 use crate::net::{HangupWatch, Packet, PacketError, PacketStream, Stream};
 use crate::wire::connect::Salt;
-use crate::wire::frame::write_packet_with;
+use crate::wire::frame::{HEADER_BYTES, write_packet_with};
 use crate::wire::row::put_text_field;
 use crate::wire::writer::put_lenenc_int;
 use crate::wire::{Capabilities, ColumnDefinition, EofPacket, ErrPacket, OkPacket, StatusFlags};
@@ -121,6 +121,8 @@ impl ClientStream {
             capture.keep(bytes);
             return Ok(());
         }
+        let renamed = self.entry.timeout().and_then(|timeout| with_last_error(bytes, &timeout));
+        let bytes = renamed.as_deref().unwrap_or(bytes);
         let Some(mut out) = self.out.take() else { return self.send(bytes).await };
         if out.len() + bytes.len() > limits::TRANSPORT_BUFFER_BYTES {
             self.send(&out).await?;
@@ -373,6 +375,20 @@ impl ClientStream {
 /// Time for a client to take a last error before its connection is closed.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// The same packets, if the last of them is a server's word that the statement was interrupted: with `error` instead.
+fn with_last_error(bytes: &[u8], error: &Error) -> Option<Vec<u8>> {
+    const INTERRUPTED: &[u8] = b"\xFF\x25\x05#70100Query execution was interrupted";
+    let start = bytes.len().checked_sub(INTERRUPTED.len())?;
+    let header = start.checked_sub(HEADER_BYTES)?;
+    if bytes[start..] != *INTERRUPTED {
+        return None;
+    }
+    let mut out = bytes[..header].to_vec();
+    let mut sequence = bytes[start - 1];
+    write_packet_with(&mut out, &mut sequence, |out| ErrPacket::from_error(error).encode(out));
+    Some(out)
+}
+
 /// Looks once whether a future is ready.
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
@@ -416,5 +432,26 @@ impl InterruptWatch {
             hangup.as_mut().poll(cx).map(|()| Interrupt::HungUp)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::wire::frame::write_packet;
+
+    #[test]
+    fn an_interruption_gets_its_reason() {
+        let (mut bytes, mut sequence) = (Vec::new(), 7);
+        write_packet(&mut bytes, &mut sequence, b"\x01row");
+        let row_bytes = bytes.len();
+        write_packet(&mut bytes, &mut sequence, b"\xff\x25\x05#70100Query execution was interrupted");
+        let error = Error::new(ErrorKind::QueryTimeout, "too long");
+        let renamed = with_last_error(&bytes, &error).unwrap();
+        assert_eq!(renamed[..row_bytes], bytes[..row_bytes]);
+        assert_eq!(renamed[row_bytes..], *b"\x11\0\0\x08\xff\xd0\x0b#HY000too long");
+        assert!(with_last_error(&bytes[..bytes.len() - 1], &error).is_none());
+        assert!(with_last_error(b"", &error).is_none());
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::error::Error;
 use crate::limits::PROCESS_TEXT_BYTES_MAX;
 
 /// Number of a client connection: unique in this process, and what `CONNECTION_ID()` answers.
@@ -45,6 +46,7 @@ pub struct ClientEntry {
     /// `COM_*` byte of the running command, [`IDLE`] between commands.
     command: AtomicU8,
     in_transaction: AtomicBool,
+    has_timed_out: AtomicBool,
     /// Milliseconds after the registry's epoch when the current command, or the idling, began.
     since_ms: AtomicU64,
     kill: AtomicU8,
@@ -61,6 +63,8 @@ struct Details {
     database: Option<Arc<str>>,
     text: Vec<u8>,
     state: &'static str,
+    /// What a statement that took too long ends with.
+    timeout: Option<Error>,
 }
 
 /// `COM_SLEEP`, never sent by a client.
@@ -99,6 +103,9 @@ impl ClientEntry {
         self.command.store(IDLE, Ordering::Relaxed);
         self.since_ms.store(millis_between(self.epoch, now), Ordering::Relaxed);
         self.in_transaction.store(in_transaction, Ordering::Relaxed);
+        if self.has_timed_out.load(Ordering::Relaxed) {
+            self.has_timed_out.store(false, Ordering::Relaxed);
+        }
         if self.kill.load(Ordering::Relaxed) == KILL_QUERY {
             let _ = self.kill.compare_exchange(KILL_QUERY, KILL_NONE, Ordering::AcqRel, Ordering::Relaxed);
         }
@@ -133,6 +140,18 @@ impl ClientEntry {
     /// The KILL of the running statement is being followed: what the statement still says goes to the client.
     pub fn accept_kill_query(&self) {
         let _ = self.kill.compare_exchange(KILL_QUERY, KILL_NONE, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// The running statement takes too long: its server is told to end it, and the interruption that the server
+    /// speaks of is this error.
+    pub fn set_timed_out(&self, error: Error) {
+        self.details().timeout = Some(error);
+        self.has_timed_out.store(true, Ordering::Relaxed);
+    }
+
+    /// The error of [`Self::set_timed_out`].
+    pub fn timeout(&self) -> Option<Error> {
+        self.has_timed_out.load(Ordering::Relaxed).then(|| self.details().timeout.clone()).flatten()
     }
 
     /// Why the session should stop, if somebody said so: one load.
@@ -251,6 +270,7 @@ impl Registry {
             host,
             command: AtomicU8::new(CONNECTING),
             in_transaction: AtomicBool::new(false),
+            has_timed_out: AtomicBool::new(false),
             since_ms: AtomicU64::new(millis_between(self.epoch, Instant::now())),
             kill: AtomicU8::new(KILL_NONE),
             shield: Arc::default(),

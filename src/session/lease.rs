@@ -4,11 +4,12 @@
 //! transaction must find its way back from there.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::transaction::ShardSession;
 use crate::backend::pool::PooledConnection;
 use crate::backend::{BackendConnection, Killer, RowStream};
+use crate::error::Error;
 
 /// What has come back and was not taken over by the session yet; and which connections a statement has.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,43 @@ impl Returns {
         if !stream.is_ended() && stream.lease().is_held() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).streams.push(stream);
         }
+    }
+}
+
+/// Errors of shards that a statement goes on without (`SCATTER_ERRORS_AS_WARNINGS`).
+#[derive(Clone, Debug, Default)]
+pub struct Tolerated(Arc<Mutex<Failures>>);
+
+#[derive(Debug, Default)]
+struct Failures {
+    shard_count: usize,
+    errors: Vec<Error>,
+}
+
+impl Tolerated {
+    /// So many shards are asked.
+    pub fn begin(&self, shard_count: usize) {
+        *self.failures() = Failures { shard_count, errors: Vec::new() };
+    }
+
+    /// Notes one.
+    pub fn push(&self, error: Error) {
+        self.failures().errors.push(error);
+    }
+
+    /// Would a shard be left if one more failed?
+    pub fn is_another_left(&self) -> bool {
+        let failures = self.failures();
+        failures.errors.len() + 1 < failures.shard_count
+    }
+
+    /// All so far.
+    pub fn take(&self) -> Vec<Error> {
+        std::mem::take(&mut self.failures().errors)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

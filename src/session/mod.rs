@@ -19,12 +19,12 @@ use std::sync::atomic::AtomicBool;
 use crate::backend::SessionSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::USER_VARIABLES_PER_SESSION_MAX;
-use crate::sql::SqlMode;
+use crate::sql::{Directives, SqlMode};
 use crate::value::Value;
 use crate::wire::StatusFlags;
 
 use diagnostics::Diagnostics;
-use lease::Returns;
+use lease::{Returns, Tolerated};
 use prepared::PreparedStatements;
 use prepared_text::PreparedTexts;
 use settings::Settings;
@@ -52,6 +52,12 @@ pub struct Session {
     pub settings: Settings,
     /// What connections have instead of the settings while one statement runs.
     pub settings_override: Option<Arc<SessionSettings>>,
+    /// What comments ask of the running statement (`/*vt+ … */`).
+    pub directives: Option<Arc<Directives>>,
+    /// Connections of the running statement are noted, so that what they do can be ended without closing them.
+    pub is_watched: bool,
+    /// Where errors of single shards go while a statement goes on without them.
+    pub tolerated: Option<Tolerated>,
     pub transaction: Transaction,
     /// Where connections of the transaction come back that a statement has borrowed.
     pub returns: Returns,
@@ -80,6 +86,9 @@ impl Session {
             target: SessionTarget::default(),
             settings,
             settings_override: None,
+            directives: None,
+            is_watched: false,
+            tolerated: None,
             transaction: Transaction::default(),
             returns: Returns::default(),
             prepared: PreparedStatements::default(),
@@ -110,9 +119,16 @@ impl Session {
     /// Undoes what was for the running statement only.
     pub fn end_statement(&mut self) {
         self.settings_override = None;
+        self.directives = None;
+        self.tolerated = None;
         if let Some(target) = self.target_afterwards.take() {
             self.target = target;
         }
+    }
+
+    /// Does a comment of the running statement ask for this?
+    pub fn is_directed(&self, which: fn(&Directives) -> bool) -> bool {
+        self.directives.as_deref().is_some_and(which)
     }
 
     /// What connections must have set for the running statement.
@@ -167,6 +183,8 @@ impl Session {
             connection_id: self.identity.connection_id,
             error_count: self.diagnostics.error_count(),
             last_insert_id: self.last_insert_id,
+            query_timeout_ms: self.settings.query_timeout_ms.unwrap_or_default(),
+            skip_plan_cache: self.settings.skip_plan_cache,
             warning_count: self.diagnostics.warning_count(),
         }
     }
@@ -182,6 +200,8 @@ pub struct RouterVariables {
     connection_id: u32,
     error_count: usize,
     last_insert_id: u64,
+    query_timeout_ms: u64,
+    skip_plan_cache: bool,
     transaction_mode: Mode,
     warning_count: u32,
 }
@@ -197,6 +217,8 @@ impl RouterVariables {
             "completion_type" => Some(Value::text(self.completion.as_str())),
             "error_count" => Some(Value::UInt(self.error_count as u64)),
             "identity" | "last_insert_id" => Some(Value::UInt(self.last_insert_id)),
+            "query_timeout" => Some(Value::UInt(self.query_timeout_ms)),
+            "skip_query_plan_cache" => Some(Value::Int(self.skip_plan_cache.into())),
             "pseudo_thread_id" => Some(Value::UInt(self.connection_id.into())),
             "transaction_mode" => Some(Value::text(self.transaction_mode.as_str())),
             "warning_count" => Some(Value::UInt(self.warning_count.into())),

@@ -14,6 +14,10 @@ pub struct Settings {
     pub autocommit: bool,
     /// `@@transaction_read_only` for transactions to come.
     pub read_only: bool,
+    /// `@@query_timeout`; `None` is the configuration's.
+    pub query_timeout_ms: Option<u64>,
+    /// `@@skip_query_plan_cache`.
+    pub skip_plan_cache: bool,
     /// `@@transaction_mode`.
     pub transaction_mode: Mode,
     /// `@@completion_type`.
@@ -41,6 +45,8 @@ impl Settings {
         let mut settings = Self {
             autocommit: true,
             read_only: false,
+            query_timeout_ms: None,
+            skip_plan_cache: false,
             transaction_mode: Mode::default(),
             completion: Completion::default(),
             allow_gather: true,

@@ -127,6 +127,13 @@ impl Environment {
         Router::start(folder, &self.backends[0].credentials().app_password)
     }
 
+    /// One more router over the scripts' keyspaces, with `extra` lines at the end of its configuration.
+    pub fn router_with(&self, folder: &Path, extra: &str) -> Result<Router, String> {
+        let addresses: Vec<_> = self.backends.iter().map(|backend| backend.address).collect();
+        Topology::of_the_scripts().write(folder, &addresses)?;
+        Router::start_with(folder, &self.backends[0].credentials().app_password, extra)
+    }
+
     /// Makes the databases of `topology`'s shards anew, each with what `statements` gives for its keyspace.
     pub fn create_databases(
         &self,
@@ -391,6 +398,10 @@ pub struct Router {
 
 impl Router {
     pub fn start(folder: &Path, backend_password: &str) -> Result<Self, String> {
+        Self::start_with(folder, backend_password, "")
+    }
+
+    fn start_with(folder: &Path, backend_password: &str, extra: &str) -> Result<Self, String> {
         let port = servers::free_port;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port()));
@@ -399,7 +410,7 @@ impl Router {
         let config = format!(
             "cell = \"zone1\"\n[mysql]\nlisten = \"{address}\"\nusers = \"{}\"\n[backend]\nuser = \"{}\"\n\
              password = \"{backend_password}\"\n[topology]\nstore = \"file\"\nfile = \"{}\"\n[vschema]\ndir = \"{}\"\n\
-             [http]\nlisten = \"{http}\"\n[control]\nlisten = \"{control}\"\n",
+             [http]\nlisten = \"{http}\"\n[control]\nlisten = \"{control}\"\n{extra}\n",
             path("users.json"),
             Credentials::APP_USER,
             path("topology.json"),

@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod generated;
 mod hostile;
+mod interrupt;
 mod lookups;
 mod memory;
 mod outage;
@@ -252,6 +253,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("memory", memory::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),
+        ("interrupt", interrupt::CASES),
         ("outage", outage::CASES),
     ]
     .into_iter()

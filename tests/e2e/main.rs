@@ -28,6 +28,7 @@ mod servers;
 mod shared_cases;
 mod tpcc;
 mod tpch;
+mod transactions;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -250,6 +251,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("tpcc", tpcc::CASES),
         ("tpch", tpch::CASES),
         ("protocol", protocol::CASES),
+        ("transactions", transactions::CASES),
         ("memory", memory::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),

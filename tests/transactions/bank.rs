@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use shardgate::local::{
-    Cluster, ClusterSpec, Engine, Installation, KeyspaceSpec, ListenAddresses, Silent, TabletHandle,
+    Cluster, ClusterSpec, Durability, Engine, Installation, KeyspaceSpec, ListenAddresses, Silent,
+    TabletHandle,
 };
 
 use crate::client::{Client, Options};
@@ -36,12 +37,13 @@ pub struct Bank {
 
 impl Bank {
     /// Starts the servers and opens the accounts.
-    pub fn start(installation: &Installation, dir: &Path) -> Self {
+    pub fn start(installation: &Installation, dir: &Path, durability: Durability) -> Self {
         let shards: Vec<(&str, [u32; 1])> =
             SHARDS.iter().zip(1..).map(|(&shard, uid)| (shard, [uid])).collect();
         let shards: Vec<(&str, &[u32])> = shards.iter().map(|(shard, uids)| (*shard, &uids[..])).collect();
         let keyspace = KeyspaceSpec::sharded("bank", &shards).with_schema(SCHEMA, VSCHEMA);
-        let mut spec = ClusterSpec::new(vec![keyspace]).relaxed();
+        let mut spec = ClusterSpec::new(vec![keyspace]);
+        spec.server.durability = durability;
         spec.server.options = vec!["--innodb-lock-wait-timeout=1".to_owned()];
         let cluster = Cluster::start(&spec, installation, dir, false, &Silent).unwrap();
         let bank = Self { cluster };
@@ -53,6 +55,14 @@ impl Bank {
 
     pub fn engine(&self) -> Engine {
         self.cluster.engine()
+    }
+
+    /// The cluster's topology, with another port for one of its servers.
+    pub fn topology_with(&self, index: usize, port: u16) -> String {
+        let text = std::fs::read_to_string(self.cluster.topology_path()).unwrap();
+        let (old, new) = (self.server(index).port().to_string(), port.to_string());
+        assert_eq!(text.matches(&old).count(), 1, "{text}");
+        text.replace(&old, &new)
     }
 
     pub fn server(&self, index: usize) -> &TabletHandle {
@@ -148,6 +158,17 @@ impl Router {
     }
 
     pub fn start_at(bank: &Bank, mode: &str, faults: Option<&Path>, address: SocketAddr) -> Self {
+        Self::start_with(bank, mode, faults, address, &bank.cluster.topology_path())
+    }
+
+    /// A router that finds the servers by another topology.
+    pub fn start_with(
+        bank: &Bank,
+        mode: &str,
+        faults: Option<&Path>,
+        address: SocketAddr,
+        topology: &Path,
+    ) -> Self {
         let config = bank.cluster.topology_path().with_file_name("shardgate.toml");
         let log = std::fs::File::create(config.with_file_name(format!("router-{}.log", address.port())));
         let log = log.unwrap();
@@ -159,6 +180,7 @@ impl Router {
             ("mysql.listen", address.to_string()),
             ("http.listen", String::new()),
             ("control.listen", String::new()),
+            ("topology.file", topology.display().to_string()),
             ("transaction.mode", mode.to_owned()),
             ("transaction.resolve_interval_ms", "200".to_owned()),
             ("transaction.abandon_age_ms", "700".to_owned()),
@@ -199,7 +221,7 @@ pub fn options(address: SocketAddr) -> Options {
     Options::new(address, "user", "").database("bank")
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).unwrap()
 }
 

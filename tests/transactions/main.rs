@@ -15,13 +15,14 @@ mod bank;
 #[expect(dead_code, reason = "the end-to-end tests use all of it")]
 mod client;
 mod load;
+mod round_trips;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bank::{Bank, Router};
 use load::{Load, Outcome, Work};
-use shardgate::local::{Engine, EngineChoice, Installation};
+use shardgate::local::{Durability, Engine, EngineChoice, Installation};
 use shardgate::twopc::FaultPoint;
 
 #[test]
@@ -40,9 +41,10 @@ fn run(engine: Engine) {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let bank = Bank::start(&installation, &dir.path().join("cluster"));
+    let bank = Bank::start(&installation, &dir.path().join("cluster"), Durability::Relaxed);
     let faults = dir.path().join("faults");
     std::fs::create_dir(&faults).unwrap();
+    round_trips::are_those_of_one_server(&bank, dir.path());
     commits_in_two_phases_survive(&bank, &faults);
     partial_commits_are_reported(&bank, &faults);
     for mode in ["multi", "twopc"] {

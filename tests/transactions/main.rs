@@ -124,9 +124,9 @@ fn blows() -> Vec<(FaultPoint, Blow)> {
         if is_long() {
             blows.extend((0..bank::SHARDS.len()).map(|server| (point, Blow::KillServer(server))));
             blows.extend((0..bank::SHARDS.len()).map(|server| (point, Blow::FreezeServer(server))));
-        } else if index % 2 == 1 {
+        } else if index % 4 == 1 {
             blows.push((point, Blow::KillServer(index % bank::SHARDS.len())));
-        } else if index % 4 == 0 {
+        } else if index % 4 == 2 {
             blows.push((point, Blow::FreezeServer(index % bank::SHARDS.len())));
         }
     }

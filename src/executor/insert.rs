@@ -12,6 +12,7 @@ use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{INSERT_BATCH_BYTES, INSERT_BATCH_ROWS};
 use crate::plan::primitive::{Insert, InsertRows};
+use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::sql::{Lexed, SqlMode};
 
@@ -39,11 +40,11 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let last_insert_id = job.session.last_insert_id;
-        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
         let (outcome, has_numbers) = match &insert.rows {
-            InsertRows::Select { .. } => inner.insert_query(insert, &run, &source).await?,
+            InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source).await?,
             InsertRows::Set { .. } | InsertRows::Values { .. } => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
+                let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
                 let outcome = inner.insert_batch(insert, &mut batch).await?;
                 (outcome, batch.has_numbers())
             }
@@ -54,6 +55,37 @@ impl Executor {
             job.session.last_insert_id = last_insert_id;
         }
         Ok(())
+    }
+
+    /// `INSERT … SELECT`: the query's rows are read whole, within limits, because they may come from the connections that
+    /// they go to, and from the table that they change.
+    async fn insert_query(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        run: &Run<'_>,
+        source: &InsertSource<'_>,
+    ) -> Result<(WriteOutcome, bool)> {
+        let InsertRows::Select { query, tail, .. } = &insert.rows else {
+            return Err(Error::bug("an INSERT without query"));
+        };
+        check_character_set(job.session)?;
+        let (mut text, mut behind) = (Vec::new(), Vec::new());
+        engine::render(query, run.args, run.session, None, b"", &mut text)?;
+        engine::render(tail, run.args, run.session, None, b"", &mut behind)?;
+        if !behind.is_empty() {
+            behind.insert(0, b' ');
+        }
+        let (snapshot, needs) = (job.snapshot.clone(), job.needs());
+        let compound = self.begin_compound(job.session).await?;
+        let outcome = match self.held_rows(job, &text).await {
+            Ok(held) => {
+                let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+                inner.insert_held(insert, run, source, &held, &behind).await
+            }
+            Err(error) => Err(error),
+        };
+        self.end_compound(job.session, compound, outcome).await
     }
 }
 
@@ -69,43 +101,19 @@ impl Inner<'_> {
         batch.write(&mut self.access()).await
     }
 
-    /// `INSERT … SELECT`: the query's rows are read whole, within limits, because they may come from the connections that
-    /// they go to, and from the table that they change.
-    async fn insert_query(
-        &mut self,
-        insert: &Insert,
-        run: &Run<'_>,
-        source: &InsertSource<'_>,
-    ) -> Result<(WriteOutcome, bool)> {
-        let InsertRows::Select { query, tail, .. } = &insert.rows else {
-            return Err(Error::bug("an INSERT without query"));
-        };
-        self.check_character_set()?;
-        let (mut text, mut behind) = (Vec::new(), Vec::new());
-        engine::render(query, run.args, run.session, None, b"", &mut text)?;
-        engine::render(tail, run.args, run.session, None, b"", &mut behind)?;
-        if !behind.is_empty() {
-            behind.insert(0, b' ');
-        }
-        let compound = self.executor.begin_compound(self.session).await?;
-        let outcome = self.insert_held(insert, run, source, &text, &behind).await;
-        self.executor.end_compound(self.session, compound, outcome).await
-    }
-
     async fn insert_held(
         &mut self,
         insert: &Insert,
         run: &Run<'_>,
         source: &InsertSource<'_>,
-        text: &[u8],
+        held: &HeldRows,
         tail: &[u8],
     ) -> Result<(WriteOutcome, bool)> {
-        let held = self.rows(text).await?;
         let mut outcomes = Vec::new();
         let mut first_number = None;
         let mut last_insert_id = 0;
         let mut diagnostics = Diagnostics::default();
-        for rows in batches(&held) {
+        for rows in batches(held) {
             let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, rows)?;
             self.fill_in(insert, &mut batch).await?;
             let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
@@ -133,18 +141,18 @@ impl Inner<'_> {
         }
         Ok((outcome, first_number.is_some()))
     }
+}
 
-    /// Text that the servers send in another character set may have lost some of its characters.
-    fn check_character_set(&self) -> Result<()> {
-        let settings = self.session.settings.backend();
-        let variables = ["character_set_client", "character_set_connection", "character_set_results"];
-        let is_exact = settings.names().is_none_or(|names| &*names.charset == "utf8mb4")
-            && variables.iter().all(|name| settings.variable(name).is_none());
-        if is_exact {
-            return Ok(());
-        }
-        Err(Error::unsupported("INSERT … SELECT over shards in a session whose character set is not utf8mb4"))
+/// Text that the servers send in another character set may have lost some of its characters.
+fn check_character_set(session: &Session) -> Result<()> {
+    let settings = session.settings.backend();
+    let variables = ["character_set_client", "character_set_connection", "character_set_results"];
+    let is_exact = settings.names().is_none_or(|names| &*names.charset == "utf8mb4")
+        && variables.iter().all(|name| settings.variable(name).is_none());
+    if is_exact {
+        return Ok(());
     }
+    Err(Error::unsupported("INSERT … SELECT over shards in a session whose character set is not utf8mb4"))
 }
 
 /// The rows in parts that make statements of a bounded size.

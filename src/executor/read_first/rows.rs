@@ -48,16 +48,21 @@ fn held(result: CapturedResult) -> Result<HeldRows> {
 impl Executor {
     /// The rows of a query in the session's words.
     pub(super) async fn read_rows(&self, job: &mut Job<'_>, text: &[u8]) -> Result<ReadRows> {
+        self.held_rows(job, text).await.map(ReadRows)
+    }
+
+    /// The same, as they are.
+    pub(in crate::executor) async fn held_rows(&self, job: &mut Job<'_>, text: &[u8]) -> Result<HeldRows> {
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let rows = Inner::new(self, &mut *job.session, &snapshot, needs).rows(text).await;
         match rows {
             Err(error) if error.kind() == Some(ErrorKind::Unsupported) => self.read_captured(job, text).await,
-            rows => rows.map(ReadRows),
+            rows => rows,
         }
     }
 
     /// The same, of a query that takes any way there is, as if the client had asked.
-    async fn read_captured(&self, job: &mut Job<'_>, text: &[u8]) -> Result<ReadRows> {
+    async fn read_captured(&self, job: &mut Job<'_>, text: &[u8]) -> Result<HeldRows> {
         let (found_rows, row_count) = (job.session.found_rows, job.session.row_count);
         let diagnostics = job.session.diagnostics.clone();
         let results = self.captured(job, text, None).await;
@@ -66,7 +71,7 @@ impl Executor {
         let result = results?.pop().unwrap_or_default();
         match result.error {
             Some(error) => Err(error),
-            None => held(result).map(ReadRows),
+            None => held(result),
         }
     }
 

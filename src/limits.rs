@@ -93,6 +93,16 @@ pub const OPERATOR_ROWS_MAX: usize = 300_000;
 /// Bytes that an operator may hold in memory for one statement.
 pub const OPERATOR_BYTES_MAX: usize = 256 << 20;
 
+/// Distinct values of a column that restrict the rows which are gathered of a table joined to it; with more of them,
+/// reading the whole table is no worse.
+pub const GATHER_REDUCER_VALUES_MAX: usize = 20_000;
+
+/// Bytes of all such values of one statement, which the router holds.
+pub const GATHER_REDUCER_BYTES_MAX: usize = 4 << 20;
+
+/// Values in one `IN (…)` of a query that gathers rows.
+pub const GATHER_REDUCER_BATCH: usize = 5_000;
+
 /// Size that an INSERT into a temporary table has reached when it is sent: below the smallest `max_allowed_packet` in
 /// use, and large enough that round trips do not matter.
 pub const GATHER_INSERT_BYTES: usize = 256 << 10;

@@ -215,6 +215,17 @@ impl Tree<'_> {
             let word = if index == 0 { "where" } else { "and" };
             let _ = write!(line, " {word} {}", one_line(&template_text(&filter.text)));
         }
+        for reducer in &input.reducers {
+            let vindex =
+                reducer.vindex.as_ref().map_or(String::new(), |vindex| format!(" by {}", vindex.name()));
+            let _ = write!(
+                line,
+                " reduced {} = t{}.{}{vindex}",
+                reducer.column,
+                reducer.other + 1,
+                reducer.other_column
+            );
+        }
         line.push_str(&input.lock);
         self.line(depth, &line);
     }

@@ -24,6 +24,10 @@ pub struct TableColumn {
     pub name: Box<str>,
     /// First word of its type, in lower case.
     pub type_name: Box<str>,
+    /// Character set, for columns of text.
+    pub charset: Option<String>,
+    /// Collation, where it is not its character set's default one.
+    pub collation: Option<String>,
     /// Type with character set and collation.
     type_text: String,
     is_auto_increment: bool,
@@ -81,12 +85,32 @@ impl TableDefinition {
                 TokenKind::RParen => {
                     definition.item(&Item { text, tokens: &tokens[start..index] })?;
                     definition.options(&Item { text, tokens: &tokens[index + 1..] });
+                    definition.inherit_charset();
                     return (!definition.columns.is_empty()).then_some(definition);
                 }
                 _ => {}
             }
         }
         None
+    }
+
+    /// Columns of text without a character set have the table's.
+    fn inherit_charset(&mut self) {
+        let value = |name: &str| {
+            let rest = self.charset.split_once(&format!("{name}="))?.1;
+            rest.split(' ').next().map(str::to_owned)
+        };
+        let (charset, collation) = (value("CHARSET"), value("COLLATE"));
+        let texts = ["char", "enum", "longtext", "mediumtext", "set", "text", "tinytext", "varchar"];
+        for column in self.columns.iter_mut().filter(|column| texts.contains(&&*column.type_name)) {
+            if column.charset.is_none() && column.collation.is_none() {
+                column.charset.clone_from(&charset);
+                column.collation.clone_from(&collation);
+            } else if column.charset.is_none() {
+                let of_collation = column.collation.as_ref().and_then(|name| name.split('_').next());
+                column.charset = of_collation.map(str::to_owned);
+            }
+        }
     }
 
     /// The columns of the primary key.
@@ -249,6 +273,8 @@ fn column(item: &Item<'_>) -> Option<TableColumn> {
     let mut column = TableColumn {
         name: name_of(name.span.of(item.text)).into(),
         type_name: item.slice(type_name, type_name).to_lowercase().into(),
+        charset: word_behind(item, end, &["set", "charset"]),
+        collation: word_behind(item, end, &["collate"]),
         type_text: item.slice(type_name, &item.tokens[end - 1]),
         is_auto_increment: false,
         is_not_null: false,
@@ -300,6 +326,13 @@ fn column(item: &Item<'_>) -> Option<TableColumn> {
         at = next;
     }
     Some(column)
+}
+
+/// The word that follows one of `words` among the tokens of the type.
+fn word_behind(item: &Item<'_>, end: usize, words: &[&str]) -> Option<String> {
+    // The first token of a type may be the word SET itself.
+    let at = (2..end).find(|at| words.iter().any(|word| item.is(*at, word)))?;
+    item.tokens.get(at + 1).map(|token| item.slice(token, token))
 }
 
 /// Where the type ends, with all that belongs to it.

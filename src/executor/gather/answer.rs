@@ -77,8 +77,9 @@ async fn forward(
 }
 
 /// Gives a column the names of the table that its temporary table stands for.
-pub(super) fn rename(column: &mut ColumnDefinition, tables: &[Option<GatheredTable>]) {
-    let of = tables.iter().flatten().find(|table| table.name.as_bytes() == column.org_table);
+pub(super) fn rename(column: &mut ColumnDefinition, tables: &[GatheredTable]) {
+    let of =
+        tables.iter().filter(|table| !table.stays).find(|table| table.name.as_bytes() == column.org_table);
     if let Some(table) = of {
         column.org_table = table.original.as_bytes().to_vec();
         if !column.schema.is_empty() {

@@ -10,14 +10,15 @@ use super::super::scatter::{ShardAccess, ShardRows};
 use super::super::session_values::SessionValues;
 use super::super::{Executor, GatherLimits};
 use super::keyspace;
+use super::reduce::{Restriction, Values};
 use super::table::GatheredTable;
 use crate::backend::SessionSettings;
 use crate::backend::pool::PooledConnection;
 use crate::engine::{self, RowStream as _, Shards};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
-use crate::limits::GATHER_INSERT_BYTES;
-use crate::plan::primitive::{GatherInput, Routing};
+use crate::limits::{GATHER_INSERT_BYTES, GATHER_REDUCER_BATCH};
+use crate::plan::primitive::{Gather, GatherInput, Routing};
 use crate::sql::TableColumn;
 use crate::sql::ident::quoted;
 use crate::wire::row::text_fields;
@@ -176,6 +177,26 @@ impl<'h> Loader<'h> {
     }
 }
 
+/// What is needed to load one input.
+pub(super) struct Load<'g, 'v> {
+    pub(super) gather: &'g Gather,
+    /// The input.
+    pub(super) index: usize,
+    pub(super) tables: &'g [GatheredTable],
+    /// The values that its rows must have.
+    pub(super) restriction: Option<Restriction<'g>>,
+    /// Its columns whose values restrict other inputs.
+    pub(super) wanted: Vec<(usize, Box<str>)>,
+    pub(super) values: &'v mut Values,
+    pub(super) gathered: &'v mut Gathered,
+}
+
+/// Some of a restriction's values, and which of them a shard has.
+type Batch<'v> = (Chunk<'v>, Option<&'v [u32]>);
+
+/// Some of a restriction's values.
+type Chunk<'v> = (&'v Restriction<'v>, &'v [Box<[u8]>]);
+
 /// Rows and bytes that a statement has gathered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gathered {
@@ -210,11 +231,10 @@ impl Executor {
     pub(super) async fn load(
         &self,
         job: &mut Job<'_>,
-        input: &GatherInput,
-        table: &GatheredTable,
+        load: &mut Load<'_, '_>,
         host: &mut PooledConnection,
-        gathered: &mut Gathered,
     ) -> Result<()> {
+        let (input, table) = (&load.gather.inputs[load.index], &load.tables[load.index]);
         let columns: Vec<&TableColumn> =
             table.filled.iter().map(|at| &table.definition.columns[*at]).collect();
         let travels: Vec<Travel> = columns.iter().map(|column| Travel::of(column)).collect();
@@ -222,15 +242,28 @@ impl Executor {
             travels.iter().zip(&columns).map(|(travel, column)| travel.item(column)).collect();
         let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
         let items = if items.is_empty() { "1".to_owned() } else { items.join(", ") };
-        let queries = self.queries(job, input, table, &items)?;
         let head = format!("INSERT INTO {} ({}) VALUES ", table.quoted_name(), names.join(", ")).into_bytes();
         let mut loader = Loader::new(host, head, travels);
-        let mut streams = self.open_streams(job, queries).await?;
-        for stream in &mut streams {
-            while stream.advance().await? {
-                gathered.add(stream.row(), &self.options().gather)?;
-                loader.push(stream.row()).await?;
+        let restriction = load.restriction.take();
+        let batches: Vec<Option<Chunk<'_>>> = match &restriction {
+            None => vec![None],
+            Some(restriction) => {
+                let batches = restriction.values.chunks(GATHER_REDUCER_BATCH);
+                batches.map(|values| Some((restriction, values))).collect()
             }
+        };
+        for batch in batches {
+            let queries = self.queries(job, input, table, &items, batch)?;
+            let mut streams = self.open_streams(job, queries).await?;
+            for stream in &mut streams {
+                while stream.advance().await? {
+                    load.gathered.add(stream.row(), &self.options().gather)?;
+                    load.values.note(load.index, &load.wanted, stream.row());
+                    loader.push(stream.row()).await?;
+                }
+            }
+            drop(streams);
+            self.recover(job.session).await;
         }
         loader.finish().await
     }
@@ -242,34 +275,31 @@ impl Executor {
         input: &GatherInput,
         table: &GatheredTable,
         items: &str,
+        batch: Option<Chunk<'_>>,
     ) -> Result<Vec<(Target, Vec<u8>)>> {
         let keyspace = keyspace(&job.snapshot, &input.keyspace)?;
         let arguments = Arguments::new(job, Placeholders::Inline);
-        let values = SessionValues::new(self, job);
-        let shards = match engine::resolve(&input.routing, keyspace, &arguments) {
-            // The filter still holds, wherever its rows are.
+        let by_values = batch
+            .filter(|_| input.routing == Routing::Scatter)
+            .and_then(|(restriction, values)| restriction.routing(values));
+        let routing = by_values.as_ref().unwrap_or(&input.routing);
+        let (shards, is_routed) = match engine::resolve(routing, keyspace, &arguments) {
+            // The conditions still hold, wherever the rows are.
             Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
-                engine::resolve(&Routing::Scatter, keyspace, &arguments)?
+                (engine::resolve(&Routing::Scatter, keyspace, &arguments)?, false)
             }
-            resolved => resolved?,
+            resolved => (resolved?, true),
         };
         let text = |list: Option<&[u32]>| -> Result<Vec<u8>> {
-            let mut text = format!(
-                "SELECT {items} FROM {}{} AS {}",
-                quoted(&input.table),
-                input.partitions,
-                quoted(&input.alias)
-            )
-            .into_bytes();
-            for (index, filter) in table.filters.iter().enumerate() {
-                text.extend_from_slice(if index == 0 { b" WHERE (" } else { b" AND (" });
-                engine::render(&input.filters[*filter].text, &arguments, &values, list, b"", &mut text)?;
-                text.push(b')');
-            }
+            let of_filters = list.filter(|_| is_routed && by_values.is_none());
+            let of_values = list.filter(|_| is_routed && by_values.is_some());
+            let mut text =
+                self.query_text(job, input, table, items, of_filters, batch.map(|batch| (batch, of_values)))?;
             text.extend_from_slice(input.lock.as_bytes());
             Ok(text)
         };
         match shards {
+            Shards::Any if by_values.is_some() => Ok(Vec::new()),
             Shards::Any => {
                 let target = place::any_shard(&job.snapshot, keyspace.name(), job.session)?;
                 Ok(vec![(target, text(None)?)])
@@ -282,6 +312,41 @@ impl Executor {
                 })
                 .collect(),
         }
+    }
+
+    /// `SELECT items FROM …` with the filters that are certainly about the table, and the values that it must have.
+    pub(super) fn query_text(
+        &self,
+        job: &Job<'_>,
+        input: &GatherInput,
+        table: &GatheredTable,
+        items: &str,
+        list: Option<&[u32]>,
+        batch: Option<Batch<'_>>,
+    ) -> Result<Vec<u8>> {
+        let arguments = Arguments::new(job, Placeholders::Inline);
+        let values = SessionValues::new(self, job);
+        let (name, alias) = (quoted(&input.table), quoted(&input.alias));
+        let mut text = format!("SELECT {items} FROM {name}{} AS {alias}", input.partitions).into_bytes();
+        let mut word: &[u8] = b" WHERE ";
+        for filter in &table.filters {
+            text.extend_from_slice(word);
+            text.push(b'(');
+            engine::render(&input.filters[*filter].text, &arguments, &values, list, b"", &mut text)?;
+            text.push(b')');
+            word = b" AND ";
+        }
+        if let Some(((restriction, values), items)) = batch {
+            text.extend_from_slice(word);
+            match items {
+                Some(items) => {
+                    let own = items.iter().filter_map(|item| values.get(*item as usize));
+                    restriction.put_condition(&input.alias, own, &mut text);
+                }
+                None => restriction.put_condition(&input.alias, values.iter(), &mut text),
+            }
+        }
+        Ok(text)
     }
 
     async fn open_streams(

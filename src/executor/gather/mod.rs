@@ -8,6 +8,7 @@
 mod answer;
 mod finish;
 mod load;
+mod reduce;
 mod table;
 
 use super::Executor;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) use finish::Finished;
-use load::Gathered;
+use load::{Gathered, Load};
+use reduce::Values;
 use table::GatheredTable;
 
 /// Counters of what was gathered.
@@ -99,7 +101,7 @@ impl Executor {
         let mut gathered = Gathered::default();
         let outcome = self.fill_and_answer(job, gather, &tables, &mut host, is_unique, &mut gathered).await;
         let summary = outcome.map_err(|error| with_own_names(error, &tables))?;
-        let names: Vec<String> = tables.iter().flatten().map(|table| table.quoted_name()).collect();
+        let names: Vec<String> = made(&tables).map(GatheredTable::quoted_name).collect();
         self.put_away(job, host, &summary, &names).await?;
         Ok(gathered)
     }
@@ -130,17 +132,22 @@ impl Executor {
         &self,
         job: &mut Job<'_>,
         gather: &Gather,
-        tables: &[Option<GatheredTable>],
+        tables: &[GatheredTable],
         host: &mut PooledConnection,
         is_unique: bool,
         gathered: &mut Gathered,
     ) -> Result<ReplySummary> {
-        for (input, table) in gather.inputs.iter().zip(tables) {
-            if let Some(table) = table {
-                host.execute(&table.create(is_unique)).await?;
-                self.load(job, input, table, host, gathered).await?;
-                self.recover(job.session).await;
-            }
+        let mut values = Values::default();
+        self.values_at_host(job, gather, tables, &mut values, host).await?;
+        let mut left: Vec<usize> = (0..tables.len()).filter(|index| !tables[*index].stays).collect();
+        while let Some(index) = values.next(gather, &left) {
+            left.retain(|other| *other != index);
+            host.execute(&tables[index].create(is_unique)).await?;
+            let wanted = values.begin(gather, index, &tables[index]);
+            let restriction = values.restriction(gather, index, tables);
+            let mut load = Load { gather, index, tables, restriction, wanted, values: &mut values, gathered };
+            self.load(job, &mut load, host).await?;
+            self.recover(job.session).await;
         }
         let placeholders = match gather.repeats_arguments {
             true => Placeholders::Inline,
@@ -170,7 +177,7 @@ impl Executor {
         let snapshot = job.snapshot.clone();
         let mut host = self.host(job, &gather.host, &snapshot).await?;
         let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
-        for table in tables.iter().flatten() {
+        for table in made(&tables) {
             host.execute(&table.create(true)).await?;
         }
         let text = self.delegated_text(job, gather, &tables, Placeholders::Keep)?;
@@ -186,12 +193,11 @@ impl Executor {
         &self,
         job: &Job<'_>,
         gather: &Gather,
-        tables: &[Option<GatheredTable>],
+        tables: &[GatheredTable],
         placeholders: Placeholders,
     ) -> Result<Vec<u8>> {
         let name = |index: u32| match tables.get(index as usize) {
-            Some(Some(table)) => Ok(table.quoted_name()),
-            Some(None) => Ok(crate::sql::ident::quoted(&gather.inputs[index as usize].table)),
+            Some(table) => Ok(table.quoted_name()),
             None => Err(Error::bug(format!("no table is gathered with the number {index}"))),
         };
         let mut template = Template::default();
@@ -237,16 +243,19 @@ fn keyspace<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Keyspace> {
     snapshot.topology.keyspace(name).ok_or_else(unknown)
 }
 
+/// The temporary tables.
+fn made(tables: &[GatheredTable]) -> impl Iterator<Item = &GatheredTable> {
+    tables.iter().filter(|table| !table.stays)
+}
+
 /// A server's error with the names that the client knows.
-fn with_own_names(error: Error, tables: &[Option<GatheredTable>]) -> Error {
+fn with_own_names(error: Error, tables: &[GatheredTable]) -> Error {
     if error.kind().is_some() {
         return error;
     }
     let text = String::from_utf8_lossy(error.message()).into_owned();
-    let renamed = tables
-        .iter()
-        .flatten()
-        .fold(text.clone(), |text, table| text.replace(table.name.as_str(), &table.original));
+    let renamed =
+        made(tables).fold(text.clone(), |text, table| text.replace(table.name.as_str(), &table.original));
     if renamed == text {
         return error;
     }

@@ -20,8 +20,10 @@ const NAME_CHARS_MAX: usize = 64;
 /// A table that is gathered for one reference to it.
 #[derive(Debug)]
 pub(super) struct GatheredTable {
-    /// The temporary table's name.
+    /// The temporary table's name, or the table's own if that is read as it is.
     pub(super) name: String,
+    /// The host has the table and reads it as it is.
+    pub(super) stays: bool,
     /// The table whose rows it has.
     pub(super) original: Box<str>,
     /// The database of that table.
@@ -48,21 +50,18 @@ impl GatheredTable {
 }
 
 impl Executor {
-    /// One for each input; `None` where the host can read the table itself.
+    /// One for each input.
     pub(super) async fn gathered_tables(
         &self,
         job: &mut Job<'_>,
         gather: &Gather,
         snapshot: &Snapshot,
         host: &mut PooledConnection,
-    ) -> Result<Vec<Option<GatheredTable>>> {
+    ) -> Result<Vec<GatheredTable>> {
         let definitions = self.definitions(job, gather, snapshot, host).await?;
         let mut tables = Vec::with_capacity(gather.inputs.len());
         for (index, input) in gather.inputs.iter().enumerate() {
-            if stays(job, gather, input, snapshot)? {
-                tables.push(None);
-                continue;
-            }
+            let stays = stays(job, gather, input, snapshot)?;
             let definition = definition_of(&definitions, input)
                 .ok_or_else(|| Error::bug("a table without definition"))?
                 .clone();
@@ -93,14 +92,15 @@ impl Executor {
             let name: String =
                 format!("sg_{}_{}", index + 1, input.table).chars().take(NAME_CHARS_MAX).collect();
             let database = keyspace(snapshot, &input.keyspace)?.db_name().to_owned();
-            tables.push(Some(GatheredTable {
-                name,
+            tables.push(GatheredTable {
+                name: if stays { input.table.to_string() } else { name },
+                stays,
                 original: input.table.clone(),
                 database,
                 definition,
                 filled,
                 filters,
-            }));
+            });
         }
         Ok(tables)
     }

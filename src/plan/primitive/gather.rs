@@ -1,7 +1,7 @@
 //! Gather and delegate: rows of each table reference are gathered into a temporary table on one server, and that
 //! server evaluates the rest of the statement there.
 
-use super::{Routing, Template};
+use super::{Routing, Template, VindexRef};
 use crate::topology::KeyspaceName;
 
 /// A query that no shard can answer alone, and that the router leaves to one server.
@@ -35,6 +35,8 @@ pub struct GatherInput {
     pub columns: Option<Vec<Box<str>>>,
     /// Conditions on its rows.
     pub filters: Vec<GatherFilter>,
+    /// Equalities with columns of other inputs: only rows with a value of theirs are needed.
+    pub reducers: Vec<GatherReducer>,
     /// Other inputs of the same FROM clause: a name that one of them has as well is not certainly this one's.
     pub rivals: Vec<u32>,
     /// Where its rows are, as far as the filters say.
@@ -43,6 +45,19 @@ pub struct GatherInput {
     pub partitions: Box<str>,
     /// `FOR UPDATE` or the like, or nothing.
     pub lock: Box<str>,
+}
+
+/// An equality that all needed rows satisfy with some row of another input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatherReducer {
+    /// The column, in lower case.
+    pub column: Box<str>,
+    /// The other input.
+    pub other: u32,
+    /// Its column, in lower case.
+    pub other_column: Box<str>,
+    /// The vindex by which the column alone decides the shard.
+    pub vindex: Option<VindexRef>,
 }
 
 /// A condition that only rows of one input decide.

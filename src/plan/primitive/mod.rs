@@ -19,7 +19,7 @@ pub use combine::{
     MergeSort, Predicate, Sort, Truncate,
 };
 pub use finish::Finish;
-pub use gather::{Gather, GatherFilter, GatherInput};
+pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};

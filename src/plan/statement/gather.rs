@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::plan::PlanContext;
-use crate::plan::primitive::{Gather, GatherInput, Query, Template};
+use crate::plan::primitive::{Gather, GatherInput, GatherReducer, Query, Template, VindexRef};
 use crate::plan::semantics::references::{Reference, collect};
 use crate::plan::semantics::{Analysis, place};
 use crate::plan::source::Source;
 use crate::sql::ident::name_of;
 use crate::sql::{TokenKind, ast};
 use crate::topology::KeyspaceName;
-use crate::vschema::TableKind;
+use crate::vschema::{ColumnVindex, TableKind};
 
 /// Tables that one statement may gather: each takes a temporary table.
 const INPUTS_MAX: usize = 64;
@@ -82,11 +82,33 @@ fn input(
         is_everywhere: !matches!(reference.table.kind, TableKind::Sharded | TableKind::Pinned(_)),
         columns: (!reference.is_whole).then(|| mentioned.columns(&reference.alias)),
         filters,
+        reducers: reducers(reference),
         rivals: reference.rivals.iter().filter_map(|index| u32::try_from(*index).ok()).collect(),
         routing,
         partitions: reference.partitions.as_str().into(),
         lock: reference.lock.as_str().into(),
     }
+}
+
+fn reducers(reference: &Reference) -> Vec<GatherReducer> {
+    let vindex = |name: &str| {
+        let mut vindexes = reference.table.column_vindexes.iter();
+        let is_it = |vindex: &&ColumnVindex| {
+            vindex.is_unique
+                && !vindex.vindex.is_lookup()
+                && matches!(vindex.columns.as_slice(), [only] if only.eq_ignore_ascii_case(name))
+        };
+        vindexes.find(is_it).map(|vindex| VindexRef(vindex.vindex.clone()))
+    };
+    let each = reference.reducers.iter().filter_map(|equality| {
+        Some(GatherReducer {
+            column: equality.column.clone(),
+            other: u32::try_from(equality.other).ok()?,
+            other_column: equality.other_column.clone(),
+            vindex: vindex(&equality.column),
+        })
+    });
+    each.collect()
 }
 
 /// All names of a statement that may be columns. Read from its tokens, so that none is overlooked.

@@ -5,23 +5,26 @@
 
 use std::ops::Range;
 
-use super::analyze::{column_name, group_exprs, item_exprs, order_exprs};
+mod frame;
+mod text;
+
+use super::analyze::{group_exprs, item_exprs, order_exprs};
 use super::conjunct::{Facts, conjuncts};
 use super::filter::{self, Names};
 use super::from::idents;
 use super::walk::{self, Part};
 use super::{Analysis, Columns, Instance, KeyColumn, Output, Scope, TableSource};
 use crate::error::{Error, Result};
-use crate::plan::layout::Layout;
-use crate::plan::primitive::{GatherFilter, Piece};
+use crate::plan::primitive::GatherFilter;
 use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, PlanContext};
-use crate::sql::TokenKind;
 use crate::sql::ast::{
-    Cte, Expr, Ident, Join, JoinConstraint, JoinOperator, Location, LockClause, LockType, NamedWindowExpr,
-    NonBlock, ObjectName, OrderBy, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, With,
+    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, Location, LockClause, LockType,
+    NamedWindowExpr, NonBlock, ObjectName, OrderBy, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
 };
+use frame::Frame;
+
 use crate::vschema::{ColumnType, Table, TableKind};
 use std::sync::Arc;
 
@@ -33,10 +36,19 @@ pub(crate) struct Reference {
     /// All of its columns are wanted.
     pub(crate) is_whole: bool,
     pub(crate) filters: Vec<GatherFilter>,
+    pub(crate) reducers: Vec<Equality>,
     /// The other references of the same FROM clause.
     pub(crate) rivals: Vec<usize>,
     pub(crate) partitions: String,
     pub(crate) lock: String,
+}
+
+/// A column of a reference equals a column of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Equality {
+    pub(crate) column: Box<str>,
+    pub(crate) other: usize,
+    pub(crate) other_column: Box<str>,
 }
 
 /// All references of a statement.
@@ -69,6 +81,7 @@ pub(crate) fn collect(
         uses: Vec::new(),
         copies: 0,
         repeats_arguments: false,
+        frames: Vec::new(),
     };
     walk.query(query, None, 0)?;
     let edits = walk.texts.swap_remove(0).edits;
@@ -96,6 +109,8 @@ struct Walk<'a> {
     uses: Vec<(usize, Location)>,
     copies: usize,
     repeats_arguments: bool,
+    /// The FROM clauses of the queries around the current one, innermost last.
+    frames: Vec<Frame>,
 }
 
 /// Common table expressions in sight.
@@ -128,9 +143,23 @@ impl Members {
 #[derive(Default)]
 struct Block {
     scope: Scope<'static>,
+    /// The references that the scope's sources are.
+    inputs: Vec<Option<usize>>,
     members: Members,
     /// Columns of several tables are one column: unqualified names mean no certain table.
     is_merged: bool,
+}
+
+impl Block {
+    fn push(&mut self, source: TableSource, input: Option<usize>) {
+        self.scope.sources.push(source);
+        self.inputs.push(input);
+    }
+
+    fn frame(&self) -> Frame {
+        let sources = self.scope.sources.iter().cloned().zip(self.inputs.iter().copied()).collect();
+        Frame { sources, is_merged: self.is_merged }
+    }
 }
 
 impl Walk<'_> {
@@ -223,6 +252,7 @@ impl Walk<'_> {
             self.references[*index].rivals =
                 block.members.all.iter().copied().filter(|i| i != index).collect();
         }
+        self.frames.push(block.frame());
         self.join_conditions(select, &block)?;
         if let Some(condition) = &select.selection {
             self.restrict(condition, &block, &block.members, true)?;
@@ -244,6 +274,7 @@ impl Walk<'_> {
                 }
             }
         }
+        self.frames.pop();
         self.keep_names(select, text)
     }
 
@@ -262,27 +293,6 @@ impl Walk<'_> {
                 reference.is_whole |= table.is_none_or(|table| *table.value == *reference.alias);
             }
         }
-    }
-
-    /// A column without alias is named after its text: when that has changed, the name must be given.
-    fn keep_names(&mut self, select: &Select, text: usize) -> Result<()> {
-        let is_unnamed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_));
-        if self.texts[text].touched.is_empty() || !select.projection.iter().any(is_unnamed) {
-            return Ok(());
-        }
-        let token = self.source.token_at(select.select_token.0.span.start);
-        let layout = token.and_then(|token| Layout::of_select(self.source, token));
-        let layout = layout.filter(|layout| layout.items.len() == select.projection.len());
-        let layout = layout.ok_or_else(|| Error::unsupported("this form of select list"))?;
-        for (item, range) in select.projection.iter().zip(layout.items) {
-            let Text { edits, touched } = &mut self.texts[text];
-            let is_touched = touched.iter().any(|edit| range.start <= edit.start && edit.end <= range.end);
-            if is_unnamed(item) && is_touched && !self.named.contains(&range.end) {
-                let name = column_name(&self.source.slice(range.clone()));
-                edits.insert(range.end, &format!(" as {}", quote(&name)));
-            }
-        }
-        Ok(())
     }
 
     fn expression(&mut self, expr: &Expr, level: Option<&Level<'_>>, text: usize) -> Result<()> {
@@ -396,7 +406,7 @@ impl Walk<'_> {
                     && (table.value.eq_ignore_ascii_case("dual")
                         || self.common_table(table, alias.as_ref(), level, text)?)
                 {
-                    block.scope.sources.push(open(alias.as_ref().map_or(&table.value, |a| &a.name.value)));
+                    block.push(open(alias.as_ref().map_or(&table.value, |a| &a.name.value)), None);
                     return Ok(Members::default());
                 }
                 if version.is_some() {
@@ -406,7 +416,7 @@ impl Walk<'_> {
             }
             TableFactor::Derived { subquery, alias, .. } => {
                 self.query(subquery, level, text)?;
-                block.scope.sources.push(open(&name_of(alias)));
+                block.push(open(&name_of(alias)), None);
                 Ok(Members::default())
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
@@ -414,7 +424,7 @@ impl Walk<'_> {
             }
             TableFactor::JsonTable { json_expr, alias, .. } => {
                 self.expression(json_expr, level, text)?;
-                block.scope.sources.push(open(&name_of(alias)));
+                block.push(open(&name_of(alias)), None);
                 Ok(Members::default())
             }
             other => Err(Error::unsupported(format!("the table {other}"))),
@@ -441,7 +451,7 @@ impl Walk<'_> {
         let found = self.ctx.find_table(qualifier.map(|name| name.value.as_str()), &table.value)?;
         let FoundTable::Table(found) = found else {
             let columns = Columns { is_open: true, ..Columns::default() };
-            block.scope.sources.push(TableSource { name: visible.into(), columns, merged: Vec::new() });
+            block.push(TableSource { name: visible.into(), columns, merged: Vec::new() }, None);
             return Ok(Members::default());
         };
         let index = self.references.len();
@@ -459,7 +469,7 @@ impl Walk<'_> {
             text,
         )?;
         let columns = columns_of(&found, index);
-        block.scope.sources.push(TableSource { name: visible.into(), columns, merged: Vec::new() });
+        block.push(TableSource { name: visible.into(), columns, merged: Vec::new() }, Some(index));
         self.analysis.instances.push(Instance { table: found.clone(), is_nullable: false });
         if let TableKind::Pinned(id) = &found.kind {
             let restriction = super::Restriction::Pinned(id.clone());
@@ -477,153 +487,12 @@ impl Walk<'_> {
             alias: visible.into(),
             is_whole: false,
             filters: Vec::new(),
+            reducers: Vec::new(),
             rivals: Vec::new(),
             partitions,
             lock: String::new(),
         });
         Ok(Members { all: vec![index], kept: vec![index] })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a place in the text")]
-    fn replace_table(
-        &mut self,
-        index: usize,
-        range: Range<usize>,
-        visible: &str,
-        last: &Ident,
-        has_partitions: bool,
-        has_hints: bool,
-        has_alias: bool,
-        text: usize,
-    ) -> Result<()> {
-        self.texts[text].edits.forget(&range);
-        let input = u32::try_from(index).map_err(|_| Error::unsupported("that many tables"))?;
-        let mut pieces = vec![Piece::Gathered(input)];
-        if !has_alias {
-            pieces.push(Piece::text(&format!(" as {visible}")));
-        }
-        self.texts[text].edits.replace(range.clone(), pieces);
-        if has_partitions {
-            let at = self.source.tokens().partition_point(|token| (token.span.start as usize) < range.end);
-            if let Some(end) = self.behind_parentheses(at + 1) {
-                let start = self.source.tokens()[at].span.range().start;
-                self.texts[text].edits.remove(start..end);
-            }
-        }
-        if has_hints {
-            // A gathered table does not have all keys.
-            let end = self.source.ident_range(last)?.end;
-            let mut at = self.source.tokens().partition_point(|token| (token.span.start as usize) < end);
-            while ["use", "ignore", "force"].iter().any(|word| self.source.is_keyword(at, word)) {
-                let start = self.source.tokens()[at].span.range().start;
-                while self.source.tokens().get(at).is_some_and(|token| token.kind != TokenKind::LParen) {
-                    at += 1;
-                }
-                let Some(end) = self.behind_parentheses(at) else { break };
-                self.texts[text].edits.remove(start..end);
-                at = self.source.tokens().partition_point(|token| (token.span.start as usize) < end);
-            }
-        }
-        self.texts[text].touched.push(range);
-        Ok(())
-    }
-
-    /// Where the parenthesis ends that token `open` begins.
-    fn behind_parentheses(&self, open: usize) -> Option<usize> {
-        let mut depth = 0_usize;
-        for token in self.source.tokens().get(open..)? {
-            match token.kind {
-                TokenKind::LParen => depth += 1,
-                TokenKind::RParen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth == 0 {
-                return (token.kind == TokenKind::RParen).then(|| token.span.range().end);
-            }
-        }
-        None
-    }
-
-    /// Is it a common table expression? Its first use defines it; each further one gets a copy.
-    fn common_table(
-        &mut self,
-        name: &Ident,
-        alias: Option<&TableAlias>,
-        level: Option<&Level<'_>>,
-        text: usize,
-    ) -> Result<bool> {
-        let mut next = level;
-        while let Some(level) = next {
-            let visible = &level.with.cte_tables[..level.visible];
-            if let Some(index) = visible.iter().rposition(|cte| cte.alias.name.value == name.value) {
-                let cte = &level.with.cte_tables[index];
-                let used = (level.text, cte.alias.name.span.start);
-                if !self.uses.contains(&used) {
-                    self.uses.push(used);
-                    self.define(level, cte, index, None, level.text)?;
-                    return Ok(true);
-                }
-                self.copies += 1;
-                let copy = format!("{}_{}", name.value, self.copies + 1);
-                self.define_copy(level, cte, index, &copy)?;
-                self.rename(name, alias, &copy, text)?;
-                return Ok(true);
-            }
-            let own = level.with.cte_tables.get(level.visible);
-            if own.is_some_and(|cte| level.with.recursive && cte.alias.name.value == name.value) {
-                if let Some(own) = &level.own_name {
-                    self.rename(name, alias, own, text)?;
-                }
-                return Ok(true);
-            }
-            next = level.outer;
-        }
-        Ok(false)
-    }
-
-    fn rename(&mut self, name: &Ident, alias: Option<&TableAlias>, to: &str, text: usize) -> Result<()> {
-        let range = self.source.ident_range(name)?;
-        let mut with = quote(to);
-        if alias.is_none() {
-            with.push_str(&format!(" as {}", quote(&name.value)));
-        }
-        self.texts[text].edits.replace(range.clone(), vec![Piece::text(&with)]);
-        self.texts[text].touched.push(range);
-        Ok(())
-    }
-
-    /// Walks the body of a common table expression, which sees those before it.
-    fn define(
-        &mut self,
-        level: &Level<'_>,
-        cte: &Cte,
-        index: usize,
-        own_name: Option<String>,
-        text: usize,
-    ) -> Result<()> {
-        let inner =
-            Level { with: level.with, visible: index, own_name, text: level.text, outer: level.outer };
-        self.query(&cte.query, Some(&inner), text)
-    }
-
-    /// Writes the expression once more, behind itself, under another name and over tables of its own.
-    fn define_copy(&mut self, level: &Level<'_>, cte: &Cte, index: usize, name: &str) -> Result<()> {
-        if self.copies > COPIES_MAX {
-            return Err(Error::unsupported("that many uses of common table expressions"));
-        }
-        let text = self.texts.len();
-        self.texts.push(Text { edits: self.base.clone(), touched: Vec::new() });
-        self.define(level, cte, index, Some(name.to_owned()), text)?;
-        let behind_name = self.source.ident_range(&cte.alias.name)?.end;
-        let close = self.source.token_at(cte.closing_paren_token.0.span.start);
-        let close =
-            close.ok_or_else(|| Error::bug("no place known for the end of a common table expression"))?;
-        let end = self.source.tokens()[close].span.range().end;
-        let mut pieces = vec![Piece::text(&format!(", {}", quote(name)))];
-        pieces.extend(self.source.pieces(behind_name..end, &self.texts[text].edits).pieces);
-        self.repeats_arguments |= pieces.iter().any(|piece| matches!(piece, Piece::Arg(_) | Piece::List(_)));
-        self.texts[level.text].edits.insert_pieces(end, pieces);
-        Ok(())
     }
 
     /// Notes what a condition says about the rows of the members that it restricts.
@@ -639,6 +508,8 @@ impl Walk<'_> {
                 facts.apply(&(*index..index + 1), &mut self.analysis);
             }
         }
+        let restricted = if is_where { &members.all } else { &members.kept };
+        all.iter().for_each(|conjunct| self.reduce(conjunct, restricted));
         for conjunct in all {
             let Some(names) = filter::names(conjunct)? else { continue };
             // Behind an outer join, what NULL cannot satisfy restricts the inner side too.
@@ -653,10 +524,33 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
 
-/// Copies of common table expressions: each has its own tables.
-const COPIES_MAX: usize = 32;
+    /// `a.x = b.y`: rows of one side that no row of the other equals are of no use.
+    fn reduce(&mut self, conjunct: &Expr, restricted: &[usize]) {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = conjunct else { return };
+        let (Some(left), Some(right)) = (self.column(left), self.column(right)) else { return };
+        for (own, other) in [(&left, &right), (&right, &left)] {
+            if own.0 != other.0 && restricted.contains(&own.0) {
+                let (column, other_column) = (own.1.clone(), other.1.clone());
+                let equality = Equality { column, other: other.0, other_column };
+                let reducers = &mut self.references[own.0].reducers;
+                if !reducers.contains(&equality) {
+                    reducers.push(equality);
+                }
+            }
+        }
+    }
+
+    /// The reference and its column that an expression is, in the current query or one around it.
+    fn column(&self, expr: &Expr) -> Option<(usize, Box<str>)> {
+        let names = match walk::bare(expr) {
+            Expr::Identifier(name) => std::slice::from_ref(name),
+            Expr::CompoundIdentifier(names) => names.as_slice(),
+            _ => return None,
+        };
+        self.frames.iter().rev().find_map(|frame| frame.column(names)).flatten()
+    }
+}
 
 fn filter_of(
     conjunct: &Expr,

@@ -42,6 +42,7 @@ mod target;
 mod transaction;
 mod two_phase;
 mod variables;
+mod views;
 mod wording;
 mod write;
 

@@ -48,8 +48,13 @@ impl Executor {
         }
         let plan = match self.plan(job) {
             Ok(plan) => plan,
-            Err(error) if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) => {
-                return Err(Box::pin(self.server_error(job, error)).await);
+            Err(error) if is_not_understood(&error) => {
+                return match Box::pin(self.with_views_expanded(job, error)).await {
+                    Err(error) if is_not_understood(&error) => {
+                        Err(Box::pin(self.server_error(job, error)).await)
+                    }
+                    outcome => outcome,
+                };
             }
             Err(error) => return Err(error),
         };
@@ -125,7 +130,9 @@ impl Executor {
             Several::Unsupported(what) if job.lexed.kind.is_dml() => {
                 Err(Box::pin(self.server_error(job, Error::unsupported(what.as_ref()))).await)
             }
-            Several::Unsupported(what) => Err(Error::unsupported(what.as_ref())),
+            Several::Unsupported(what) => {
+                Box::pin(self.with_views_expanded(job, Error::unsupported(what.as_ref()))).await
+            }
             Several::Never => {
                 let error = Error::unsupported(
                     "a comparison of a sharding key with a value of another type, which any shard may match",
@@ -344,13 +351,13 @@ impl Executor {
         self.plan_with(session, snapshot, options, |ctx| crate::plan::build(ctx, text, lexed))
     }
 
-    fn plan_with(
+    pub(super) fn plan_with<T>(
         &self,
         session: &Session,
         snapshot: &Snapshot,
         options: &LexOptions,
-        build: impl FnOnce(&PlanContext<'_>) -> Result<Plan>,
-    ) -> Result<Plan> {
+        build: impl FnOnce(&PlanContext<'_>) -> Result<T>,
+    ) -> Result<T> {
         let topology = &snapshot.topology;
         let databases: Vec<(Box<str>, KeyspaceName)> = topology
             .keyspaces()
@@ -445,6 +452,11 @@ impl Executor {
         };
         Ok(Preparation::AtServer(target, text))
     }
+}
+
+/// Is the statement refused because the router does not know how to run it?
+fn is_not_understood(error: &Error) -> bool {
+    matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported))
 }
 
 /// Is it an error that any server gives to this text, whatever its tables are?

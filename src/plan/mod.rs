@@ -80,6 +80,14 @@ pub fn build_gathered(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
     statement::gathered(ctx, text, lexed)
 }
 
+/// The text of a query with the views of sharded keyspaces replaced by their definitions; `None` if it names none.
+///
+/// # Errors
+/// `VT12001` for views that cannot be replaced.
+pub fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Option<Vec<u8>>> {
+    statement::expand_views(ctx, text, lexed)
+}
+
 /// Is it a schema that belongs to the server and not to a keyspace?
 pub fn is_system_schema(name: &str) -> bool {
     ["information_schema", "mysql", "performance_schema", "sys"]
@@ -103,11 +111,7 @@ impl PlanContext<'_> {
             Err(error) if error.kind() == Some(ErrorKind::UnknownTable) => {
                 // Queries look for views first.
                 let is_view = self.find_view(qualifier, name).is_some();
-                Err(if is_view {
-                    Error::unsupported(format!("changes through the view {name}"))
-                } else {
-                    error
-                })
+                Err(if is_view { Error::unsupported(format!("this use of the view {name}")) } else { error })
             }
             Err(error) => Err(error),
         }

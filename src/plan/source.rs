@@ -244,6 +244,17 @@ impl Edits {
         self.edits.extend(other.edits);
     }
 
+    /// The changes in order, for those that are made of text alone.
+    pub fn texts(&self) -> impl Iterator<Item = (Range<usize>, Vec<u8>)> {
+        self.ordered().into_iter().map(|(range, pieces)| {
+            let texts = pieces.iter().filter_map(|piece| match piece {
+                Piece::Text(text) => Some(&**text),
+                _ => None,
+            });
+            (range.clone(), texts.collect::<Vec<_>>().concat())
+        })
+    }
+
     /// Is nothing changed?
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()

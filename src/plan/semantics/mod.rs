@@ -23,6 +23,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use analyze::Analyzer;
+pub(crate) use from::idents;
 pub(crate) use scope::{Columns, KeyColumn, Output, Resolved, Scope, TableSource};
 
 use super::primitive::{Lookup, RouteValue};

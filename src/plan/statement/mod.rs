@@ -4,6 +4,7 @@ mod change_text;
 mod create_view;
 mod ddl;
 mod delete;
+mod expand_views;
 mod gather;
 mod insert;
 mod insert_text;
@@ -18,6 +19,8 @@ use crate::plan::{Plan, PlanContext, semantics};
 use crate::sql::ast::{SetExpr, Statement};
 use crate::sql::{Lexed, StatementKind, TokenKind};
 use crate::topology::KeyspaceName;
+
+pub(crate) use expand_views::expand_views;
 
 pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
     match plan(ctx, text, lexed) {

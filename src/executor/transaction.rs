@@ -97,7 +97,7 @@ impl Executor {
         for target in &targets {
             self.lease(job.session, target, &needs).await?;
         }
-        let begun = job.session.transaction.shards.iter_mut().map(|shard| begin(shard));
+        let begun = job.session.transaction.shards.iter_mut().map(begin);
         let warned = join_all(begun).await.into_iter().collect::<Result<Vec<bool>>>()?;
         // All say the same: the client hears it once.
         if let Some(index) = warned.iter().position(|has_warnings| *has_warnings) {

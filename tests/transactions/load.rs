@@ -97,7 +97,7 @@ impl Load {
 }
 
 fn client(work: Work, number: usize, stop: &AtomicBool, partial_count: &AtomicUsize) -> Vec<Transfer> {
-    let mut random = Random(u64::from(work.address.port()) << 32 | number as u64 + 1);
+    let mut random = Random((u64::from(work.address.port()) << 32) | (number as u64 + 1));
     let mut transfers = Vec::new();
     let mut connection = None;
     let process = std::process::id();

@@ -108,11 +108,7 @@ pub fn parse_show(text: &[u8], options: &LexOptions) -> Result<Show> {
             let token = cursor.accept_kind(TokenKind::String).ok_or_else(|| cursor.syntax_error())?;
             show.table = Some(name_of(token.span.of(cursor.text())).into_owned());
         }
-        ShowKind::UnresolvedTransactions => {
-            if cursor.accept("for") {
-                show.keyspace = Some(cursor.name()?);
-            }
-        }
+        ShowKind::UnresolvedTransactions if cursor.accept("for") => show.keyspace = Some(cursor.name()?),
         ShowKind::VschemaVindexes if cursor.accept_any(&["from", "on"]) => {
             qualified_name(&mut cursor, &mut show)?;
         }

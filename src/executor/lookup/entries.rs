@@ -16,6 +16,15 @@ use crate::vschema::{ColumnVindex, Table};
 /// Rows of a lookup table in one statement.
 const ENTRIES_PER_STATEMENT: usize = 500;
 
+/// When the owners of new rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Owners {
+    /// They have changed already.
+    AreThere,
+    /// They are inserted afterwards.
+    Follow,
+}
+
 /// A lookup vindex of a table that keeps it.
 #[derive(Clone, Copy)]
 pub(in super::super) struct OwnedLookup<'v> {
@@ -42,9 +51,11 @@ impl Inner<'_> {
         &mut self,
         lookup: OwnedLookup<'_>,
         entries: Vec<LookupEntry>,
+        owners: Owners,
     ) -> Result<()> {
         let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
         let entries = in_order(entries);
+        let mut added: Vec<KeyspaceId> = Vec::new();
         for chunk in entries.chunks(ENTRIES_PER_STATEMENT) {
             let chunk: Vec<&LookupEntry> = chunk.iter().collect();
             let is_upsert = table.spec.autocommit && !lookup.vindex().is_unique();
@@ -52,10 +63,15 @@ impl Inner<'_> {
             match self.change_table(&table, &text).await {
                 Err(error) if is_duplicate(&error) => {
                     for entry in chunk {
-                        self.add_entry(lookup, &table, entry).await?;
+                        let fresh = if owners == Owners::Follow { added.as_slice() } else { &[] };
+                        self.add_entry(lookup, &table, entry, fresh).await?;
+                        added.push(entry.id.clone());
                     }
                 }
-                outcome => drop(outcome?),
+                outcome => {
+                    outcome?;
+                    added.extend(chunk.iter().map(|entry| entry.id.clone()));
+                }
             }
         }
         Ok(())
@@ -84,12 +100,13 @@ impl Inner<'_> {
         Ok(())
     }
 
-    /// One row, where several together met one that is there.
+    /// One row, where several together met one that is there. The owners of `fresh` places are still to come.
     async fn add_entry(
         &mut self,
         lookup: OwnedLookup<'_>,
         table: &LookupTable<'_>,
         entry: &LookupEntry,
+        fresh: &[KeyspaceId],
     ) -> Result<()> {
         let add = table.add(&[entry], false)?;
         let known = self.known_places_of(table, &entry.values).await?;
@@ -101,13 +118,30 @@ impl Inner<'_> {
             outcome => return outcome.map(drop),
         };
         for old in known {
-            if self.has_owner(lookup, &entry.values, &old).await? {
+            if fresh.contains(&old) || self.has_owner(lookup, &entry.values, &old).await? {
                 continue;
             }
             let repoint = table.repoint(entry, &old)?;
             return self.change_table(table, &repoint).await.map(drop);
         }
         Err(self.in_the_owners_words(lookup, error).await)
+    }
+
+    /// Adds a row unless it is there. `Some(true)`: it was added; `None`: a unique vindex has its value at another
+    /// place, with an owner.
+    pub(super) async fn try_entry(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entry: &LookupEntry,
+    ) -> Result<Option<bool>> {
+        let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
+        if self.known_places_of(&table, &entry.values).await?.contains(&entry.id) {
+            return Ok(Some(false));
+        }
+        match self.add_entry(lookup, &table, entry, &[]).await {
+            Err(error) if is_duplicate(&error) => Ok(None),
+            outcome => outcome.map(|()| Some(true)),
+        }
     }
 
     async fn known_places_of(

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use super::super::inner::Inner;
 use super::super::place;
 use super::Lock;
-use super::entries::OwnedLookup;
-use crate::engine::{InsertBatch, LookupEntry, UnknownValue, WriteOutcome, field_value};
-use crate::error::{Error, ErrorKind, Result};
+use super::entries::{OwnedLookup, Owners};
+use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, UnknownValue, WriteOutcome, field_value};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
 use crate::plan::primitive::{Insert, InsertLookup};
+use crate::session::diagnostics::{Diagnostic, Diagnostics, Level};
 use crate::topology::KeyspaceId;
 use crate::value::Value;
 use crate::vschema::{ColumnVindex, Table};
@@ -128,13 +129,70 @@ impl Inner<'_> {
             &insert.table,
             self.session.target.tablet_type,
         )?;
+        let has_owned = insert.lookups.iter().any(|lookup| lookup.is_owned);
+        if has_owned && (insert.is_ignore || insert.updated.is_some()) {
+            return Box::pin(self.insert_one_by_one(insert, batch, &found.table)).await;
+        }
         for lookup in insert.lookups.iter().filter(|lookup| lookup.is_owned) {
             let entries: Vec<LookupEntry> =
                 batch.entries(lookup)?.into_iter().map(|(_, entry)| entry).collect();
             let owned = OwnedLookup { owner: &found.table, used: used_by(&found.table, lookup)? };
-            self.add_entries(owned, entries).await?;
+            self.add_entries(owned, entries, Owners::Follow).await?;
         }
         batch.write(&mut self.access()).await
+    }
+
+    /// IGNORE and ON DUPLICATE KEY UPDATE: whether a row is inserted is only known afterwards, and what it has to do with
+    /// the next one too.
+    async fn insert_one_by_one(
+        &mut self,
+        insert: &Insert,
+        batch: &mut InsertBatch<'_>,
+        table: &Table,
+    ) -> Result<WriteOutcome> {
+        let mut entries: Vec<(OwnedLookup<'_>, HashMap<usize, LookupEntry>)> = Vec::new();
+        for lookup in insert.lookups.iter().filter(|lookup| lookup.is_owned) {
+            let owned = OwnedLookup { owner: table, used: used_by(table, lookup)? };
+            entries.push((owned, batch.entries(lookup)?.into_iter().collect()));
+        }
+        let mut outcomes = Vec::new();
+        let mut diagnostics = Diagnostics::default();
+        for row in 0..batch.row_count() {
+            let mut added: Vec<(OwnedLookup<'_>, LookupEntry)> = Vec::new();
+            let mut is_taken = false;
+            for (owned, of_lookup) in &entries {
+                let Some(entry) = of_lookup.get(&row) else { continue };
+                match self.try_entry(*owned, entry).await? {
+                    Some(true) => added.push((*owned, entry.clone())),
+                    Some(false) => {}
+                    None if insert.updated.is_some() => {
+                        let column = owned.used.columns.first().map_or("", |column| column.as_str());
+                        return Err(Error::unsupported(format!(
+                            "ON DUPLICATE KEY UPDATE of a row on another shard that has the value of {column}"
+                        )));
+                    }
+                    None => is_taken = true,
+                }
+            }
+            if is_taken {
+                let message = format!("Duplicate entry in row {} at another shard", row + 1).into_bytes();
+                let code = ERRNO_DUPLICATE_ENTRY;
+                diagnostics.push(Diagnostic { level: Level::Warning, code, message });
+                outcomes.push(WriteOutcome { warnings: 1, ..WriteOutcome::default() });
+            } else {
+                let queries = batch.queries(&|index| index == row)?;
+                let written = self.access().write(&insert.keyspace, queries).await?;
+                let said = std::mem::take(&mut self.session.diagnostics);
+                said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
+                outcomes.extend(written);
+            }
+            for (owned, entry) in added {
+                // What became no row needs none.
+                self.remove_entries(owned, vec![entry]).await?;
+            }
+        }
+        self.session.diagnostics = diagnostics;
+        Ok(batch.outcome(outcomes))
     }
 
     /// Places that the table of the primary vindex tells.

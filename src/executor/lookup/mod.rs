@@ -8,7 +8,7 @@
 mod entries;
 mod insert;
 
-pub(super) use entries::OwnedLookup;
+pub(super) use entries::{OwnedLookup, Owners};
 
 use super::arguments::Arguments;
 use super::inner::Inner;

@@ -10,7 +10,7 @@ use crate::engine::{LookupEntry, place_of_values, write_condition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::executor::inner::Inner;
-use crate::executor::lookup::{Lock, OwnedLookup};
+use crate::executor::lookup::{Lock, OwnedLookup, Owners};
 use crate::limits::KEYS_PER_STATEMENT_MAX;
 use crate::plan::primitive::{Change, Target};
 use crate::sql::SqlMode;
@@ -181,7 +181,7 @@ impl Executor {
             let gone: Vec<LookupEntry> = before.into_iter().filter(|entry| !after.contains(entry)).collect();
             if lookup.used.is_owned {
                 let owned = OwnedLookup { owner, used: lookup.used };
-                inner.add_entries(owned, added).await?;
+                inner.add_entries(owned, added, Owners::AreThere).await?;
                 inner.remove_entries(owned, gone).await?;
                 continue;
             }

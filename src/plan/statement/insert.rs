@@ -97,10 +97,6 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         return Ok(route_plan(kind, keyspace, Routing::Scatter, whole(insert, &edits), several));
     }
     let updated = insert.updated_columns();
-    if table.has_owned_lookups() && (insert.is_ignore || updated.is_some()) {
-        let what = if insert.is_ignore { "IGNORE" } else { "ON DUPLICATE KEY UPDATE" };
-        return Err(Error::unsupported(format!("INSERT … {what} into a table with lookup vindexes")));
-    }
     refuse_vindex_updates(updated.as_deref(), table)?;
     let columns = match columns(insert, table) {
         // Nothing depends on them.

@@ -12,6 +12,7 @@ mod compare;
 mod demo;
 mod environment;
 mod generated;
+mod generated_writes;
 mod hostile;
 mod interrupt;
 mod lookups;
@@ -247,6 +248,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
     [
         ("generated", generated::CASES),
         ("queries", queries::CASES),
+        ("generated", generated_writes::CASES),
         ("shared_cases", shared_cases::CASES),
         ("tpcc", tpcc::CASES),
         ("tpch", tpch::CASES),

@@ -40,6 +40,8 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let last_insert_id = job.session.last_insert_id;
+        let with_keys = self.with_keys_over_shards(job, insert).await?;
+        let insert = with_keys.as_ref().unwrap_or(insert);
         let (outcome, has_numbers) = match &insert.rows {
             InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source).await?,
             InsertRows::Set { .. } | InsertRows::Values { .. } => {
@@ -94,6 +96,11 @@ impl Inner<'_> {
         self.fill_in(insert, batch).await?;
         let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
         batch.number(&mut sequences).await?;
+        if !insert.keys_over_shards().is_empty() {
+            let compound = self.executor.begin_compound(self.session).await?;
+            let outcome = self.replace_rows(insert, batch).await;
+            return self.executor.end_compound(self.session, compound, outcome).await;
+        }
         if insert.asks_tables() {
             return self.insert_with_lookups(insert, batch).await;
         }
@@ -119,6 +126,9 @@ impl Inner<'_> {
             let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
             batch.number(&mut sequences).await?;
             let outcome = match insert.asks_tables() {
+                true if !insert.keys_over_shards().is_empty() => {
+                    self.replace_rows(insert, &mut batch).await?
+                }
                 true => self.insert_rows(insert, &mut batch).await?,
                 false => {
                     batch.place(&[])?;

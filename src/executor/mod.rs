@@ -27,6 +27,7 @@ mod prepared;
 mod prepared_text;
 mod query;
 mod read_first;
+mod replace;
 mod scatter;
 mod scratch;
 mod select_limit;

@@ -1,86 +1,26 @@
-//! Statements that take several steps at shards: together all or nothing, like any other statement.
-//!
-//! Outside of a transaction the steps get one of their own. Inside of one a savepoint on every shard takes back what
-//! the steps before did, if one fails; shards that join during the statement set it as they begin.
+//! Steps of statements that take several: changes at many shards at once, within a compound statement.
 
 use futures_util::future::join_all;
 
 use super::Executor;
-use super::exchange::savepoint_statement;
-use super::transaction::run;
+use super::compound::Compound;
 use super::write::{change, outcome_of};
 use crate::backend::pool::Needs;
 use crate::engine::WriteOutcome;
-use crate::error::{ERRNO_DEADLOCK, Error, Result};
+use crate::error::{Error, Result};
 use crate::gateway::Target;
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 
-/// Savepoint around the steps of one statement.
-const STEPS_SAVEPOINT: &str = "_shardgate_steps";
-
-/// A statement of several steps that has begun.
-pub(super) struct Steps {
-    is_own_transaction: bool,
-}
-
 impl Executor {
-    /// Before the first step.
-    pub(super) async fn begin_steps(&self, session: &mut Session) -> Result<Steps> {
+    /// Before the first step. [`Executor::end_compound`] is behind the last one.
+    pub(super) async fn begin_steps(&self, session: &mut Session) -> Result<Compound> {
         if let Some(pin) = session.transaction.pin_next.take() {
             return Err(Error::unsupported(format!(
                 "a statement that leaves a {pin} behind, over several shards"
             )));
         }
-        let is_own_transaction = !session.transaction.is_active();
-        session.transaction.open();
-        if !is_own_transaction {
-            self.on_all_shards(session, &savepoint_statement("SAVEPOINT", STEPS_SAVEPOINT)).await?;
-            session.transaction.savepoints.push(STEPS_SAVEPOINT.to_owned());
-        }
-        Ok(Steps { is_own_transaction })
-    }
-
-    /// Behind the last step, or the one that failed.
-    pub(super) async fn end_steps<T>(
-        &self,
-        session: &mut Session,
-        steps: Steps,
-        outcome: Result<T>,
-    ) -> Result<T> {
-        self.recover(session).await;
-        match outcome {
-            Ok(value) if steps.is_own_transaction => self.commit(session).await.map(|()| value),
-            Err(error) if steps.is_own_transaction => {
-                self.rollback(session).await;
-                Err(error)
-            }
-            outcome => {
-                session.transaction.savepoints.retain(|name| name != STEPS_SAVEPOINT);
-                if let Err(error) = &outcome {
-                    let is_rolled_back = error.kind().is_none() && error.errno() == ERRNO_DEADLOCK;
-                    if !is_rolled_back && session.transaction.check().is_ok() {
-                        self.take_steps_back(session).await;
-                    }
-                }
-                outcome
-            }
-        }
-    }
-
-    async fn take_steps_back(&self, session: &mut Session) {
-        let statement = savepoint_statement("ROLLBACK TO SAVEPOINT", STEPS_SAVEPOINT);
-        let shards = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
-        let outcomes = join_all(shards.map(|shard| async {
-            let outcome = run(shard, &statement).await;
-            (shard.target.clone(), outcome)
-        }))
-        .await;
-        for (target, outcome) in outcomes {
-            if let Err(error) = outcome {
-                session.transaction.lose(&target, error);
-            }
-        }
+        self.begin_compound(session).await
     }
 
     /// One step: each target gets its statements in order; targets work side by side. The outcomes come target by target.

@@ -43,7 +43,7 @@ pub(super) struct ShapeColumn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UniqueKey {
     pub(super) name: Box<str>,
-    /// Empty for parts that are expressions.
+    /// Empty for parts that are expressions or only the beginning of a column.
     pub(super) columns: Vec<Box<str>>,
     /// NULLs may repeat.
     pub(super) is_nullable: bool,
@@ -80,7 +80,11 @@ impl TableShape {
         };
         let is_nullable = |name: &str| relation.column(name).is_none_or(|column| column.is_nullable);
         let key = |key: &schema::Key| {
-            let names = key.parts.iter().map(|part| part.column.as_ref().map_or("", |name| name.as_str()));
+            let whole = |part: &schema::KeyPart| part.column.clone().filter(|_| !part.is_prefix);
+            let names = key
+                .parts
+                .iter()
+                .map(|part| whole(part).map_or(String::new(), |name| name.as_str().to_owned()));
             let columns: Vec<Box<str>> = names.map(Into::into).collect();
             UniqueKey {
                 name: key.name.clone(),
@@ -151,7 +155,7 @@ impl Executor {
             "select column_name, data_type, extra from information_schema.columns {of_table} order by ordinal_position"
         );
         let keys = format!(
-            "select index_name, column_name, nullable from information_schema.statistics {of_table} \
+            "select index_name, if(sub_part is null, column_name, ''), nullable from information_schema.statistics {of_table} \
              and non_unique = 0 order by index_name <> 'PRIMARY', index_name, seq_in_index"
         );
         let columns = connection.query_all(&columns).await?.rows;

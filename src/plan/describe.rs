@@ -165,6 +165,9 @@ impl Tree<'_> {
         if insert.is_ignore {
             line.push_str(" ignore");
         }
+        if insert.replaces.is_some() {
+            line.push_str(" replace");
+        }
         self.line(depth, &line);
         if let Some(generated) = &insert.generated {
             let place = generated.position.map_or_else(|| "added".to_owned(), |at| at.to_string());

@@ -250,7 +250,10 @@ impl<'a> InsertBatch<'a> {
             outcomes.truncate(1);
         }
         if outcomes.len() > 1 || matches!(self.plan.rows, PlannedRows::Select { .. }) {
-            outcomes.iter_mut().for_each(|outcome| spell_out_one_row(outcome, self.plan.is_ignore));
+            outcomes.iter_mut().for_each(|outcome| match self.plan.replaces {
+                Some(_) => spell_out(outcome, outcome.affected_rows.saturating_sub(1)),
+                None => spell_out_one_row(outcome, self.plan.is_ignore),
+            });
         }
         let mut outcome = sum(outcomes);
         if let Some(id) = self.first_number.or(self.last_explicit) {
@@ -310,7 +313,12 @@ pub(super) fn spell_out_one_row(outcome: &mut WriteOutcome, is_ignore: bool) {
     if outcome.info.is_empty() {
         // A row that took the place of another counts twice; one that was set to what it was is no duplicate.
         let is_duplicate = if is_ignore { outcome.affected_rows == 0 } else { outcome.affected_rows == 2 };
-        let duplicates = u8::from(is_duplicate);
+        spell_out(outcome, u64::from(is_duplicate));
+    }
+}
+
+fn spell_out(outcome: &mut WriteOutcome, duplicates: u64) {
+    if outcome.info.is_empty() {
         let text = format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", outcome.warnings);
         outcome.info = text.into_bytes();
     }

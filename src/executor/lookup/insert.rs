@@ -222,7 +222,7 @@ impl Inner<'_> {
     }
 
     /// A row that shares a lookup vindex must be where the vindex says.
-    async fn check_unowned(
+    pub(in super::super) async fn check_unowned(
         &mut self,
         insert: &Insert,
         lookup: &InsertLookup,

@@ -54,7 +54,7 @@ impl Executor {
         }
         let steps = self.begin_steps(job.session).await?;
         let outcome = self.read_and_change(job, plan, &targets).await;
-        let outcome = self.end_steps(job.session, steps, outcome).await?;
+        let outcome = self.end_compound(job.session, steps, outcome).await?;
         self.send_outcome(job, &outcome);
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct Insert {
     pub pinned: Option<KeyspaceId>,
     /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
     pub updated: Option<Vec<Box<str>>>,
+    /// REPLACE into a sharded table.
+    pub replaces: Option<Replaces>,
     /// Every shard gets every row (reference tables).
     pub is_copied: bool,
     /// IGNORE: a row that has no place is left out instead of being an error.
@@ -30,10 +32,26 @@ pub struct Insert {
 }
 
 impl Insert {
+    /// Unique keys that rows on other shards may have too.
+    pub fn keys_over_shards(&self) -> &[InsertLookup] {
+        let count = self.replaces.as_ref().map_or(0, |replaces| replaces.keys);
+        &self.lookups[self.lookups.len().saturating_sub(count)..]
+    }
+
     /// Must tables be asked or kept for it?
     pub fn asks_tables(&self) -> bool {
         !self.lookups.is_empty() || self.vindexes.first().is_some_and(|vindex| vindex.vindex.0.is_lookup())
     }
+}
+
+/// What REPLACE needs to find rows that are in the way on other shards.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replaces {
+    /// The names of a row's values.
+    pub columns: Vec<Box<str>>,
+    /// So many of the last [`Insert::lookups`] are no vindexes but unique keys without the sharding key; the table's
+    /// keys are only known when the statement runs.
+    pub keys: usize,
 }
 
 /// Where an INSERT's rows are.

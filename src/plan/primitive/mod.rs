@@ -20,7 +20,7 @@ pub use combine::{
 };
 pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
-pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex};
+pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};
 pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};

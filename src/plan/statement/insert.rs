@@ -6,8 +6,8 @@ use super::insert_text::{Form, InsertText};
 use super::{route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, RouteValue, Routing,
-    Several, Template, VindexRef,
+    Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, Replaces, RouteValue,
+    Routing, Several, Template, VindexRef,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analyzer, place, session};
@@ -88,13 +88,9 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         };
         return Ok(route_plan(kind, keyspace, routing, query, several));
     }
-    if kind == StatementKind::Replace && matches!(table.kind, TableKind::Sharded) {
-        // A row on another shard may have the same unique key: REPLACE would have to delete it there.
-        if table.auto_increment.is_some() {
-            return Err(Error::unsupported("REPLACE INTO with sharded keyspace"));
-        }
-        let several = Several::Unsupported("REPLACE INTO with sharded keyspace".into());
-        return Ok(route_plan(kind, keyspace, Routing::Scatter, whole(insert, &edits), several));
+    let is_replace = kind == StatementKind::Replace && matches!(table.kind, TableKind::Sharded);
+    if is_replace && table.has_owned_lookups() {
+        return Err(Error::unsupported("REPLACE INTO a table with lookup vindexes"));
     }
     let updated = insert.updated_columns();
     refuse_vindex_updates(updated.as_deref(), table)?;
@@ -125,6 +121,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
             value_rows(insert, generated.as_ref(), columns.as_deref().unwrap_or_default(), edits)?
         }
     };
+    let replaces = is_replace.then(|| Replaces { columns: columns.unwrap_or_default(), keys: 0 });
     let is_copied = table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
     let is_ignore = insert.is_ignore;
     let keyspace = table.keyspace.clone();
@@ -136,6 +133,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         table,
         pinned,
         updated,
+        replaces,
         is_copied,
         is_ignore,
         generated,

@@ -1,0 +1,129 @@
+//! REPLACE into sharded tables: rows in the way that are on other shards.
+//!
+//! A row's own shard deletes what is in its way there. A unique key without the sharding key may be taken on any shard:
+//! then rows go one after the other, each with a DELETE for the shards that it does not go to.
+//! <https://dev.mysql.com/doc/refman/9.0/en/replace.html>
+
+use super::Executor;
+use super::inner::Inner;
+use super::job::Job;
+use crate::engine::{InsertBatch, ShardQuery, WriteOutcome, write_condition};
+use crate::error::{Error, Result};
+use crate::gateway::Target;
+use crate::plan::primitive::{Insert, InsertLookup, InsertRows, InsertVindex};
+use crate::sql::ident::quoted;
+use crate::value::Value;
+
+impl Executor {
+    /// The plan with the table's unique keys that may be taken on other shards; `None`: there are none.
+    pub(super) async fn with_keys_over_shards(
+        &self,
+        job: &Job<'_>,
+        insert: &Insert,
+    ) -> Result<Option<Insert>> {
+        let (Some(replaces), Some(primary)) = (&insert.replaces, insert.vindexes.first()) else {
+            return Ok(None);
+        };
+        let tablet_type = job.session.target.tablet_type;
+        let found = job.snapshot.vschema.find_table(Some(&insert.keyspace), &insert.table, tablet_type)?;
+        let shape = self.table_shape(job, &found.table).await?;
+        let mut keys = Vec::new();
+        for key in &shape.unique {
+            let has = |name: &str| key.columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+            if primary.columns.iter().all(|column| has(column)) {
+                continue;
+            }
+            if key.columns.iter().any(|column| column.is_empty()) {
+                let text = format!("REPLACE with the unique key {}, a part of which is no column", key.name);
+                return Err(Error::unsupported(text));
+            }
+            let position = |name: &str| {
+                let at = replaces.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+                at.and_then(|at| u32::try_from(at).ok())
+            };
+            let positions = key.columns.iter().map(|name| position(name)).collect();
+            let vindex =
+                InsertVindex { vindex: primary.vindex.clone(), columns: key.columns.clone(), positions };
+            keys.push(InsertLookup { vindex, is_owned: false });
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        if primary.vindex.0.is_lookup() {
+            return Err(Error::unsupported("REPLACE INTO a table whose primary vindex is a lookup"));
+        }
+        if matches!(insert.rows, InsertRows::Set { .. }) {
+            return Err(Error::unsupported(
+                "REPLACE … SET into a table with a unique key that does not have the sharding key (VALUES can do it)",
+            ));
+        }
+        let mut insert = insert.clone();
+        if let Some(replaces) = &mut insert.replaces {
+            replaces.keys = keys.len();
+        }
+        insert.lookups.extend(keys);
+        Ok(Some(insert))
+    }
+}
+
+impl Inner<'_> {
+    /// Rows one after the other: one may be in the way of the next.
+    pub(super) async fn replace_rows(
+        &mut self,
+        insert: &Insert,
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<WriteOutcome> {
+        batch.place(&[])?;
+        let keys = insert.keys_over_shards();
+        for lookup in &insert.lookups[..insert.lookups.len() - keys.len()] {
+            self.check_unowned(insert, lookup, batch).await?;
+        }
+        let conditions = self.conditions(keys, batch)?;
+        let keyspace = self.keyspace(&insert.keyspace)?;
+        let is_counted = batch.row_count() > 1 || matches!(insert.rows, InsertRows::Select { .. });
+        let mut outcomes = Vec::with_capacity(batch.row_count());
+        for (row, condition) in conditions.iter().enumerate() {
+            let queries = batch.queries(&|index| index == row)?;
+            let Some(ShardQuery { shard: own, text }) = queries.into_iter().next() else { continue };
+            let target = |shard| Target::primary(insert.keyspace.clone(), shard);
+            let mut work = vec![(target(own.clone()), vec![text])];
+            if !condition.is_empty() {
+                let others = keyspace.shards().iter().filter(|shard| *shard.name() != own);
+                let delete =
+                    [format!("delete from {} where ", quoted(&insert.table)).as_bytes(), condition].concat();
+                work.extend(others.map(|shard| (target(shard.name().clone()), vec![delete.clone()])));
+            }
+            let mut done = self.executor.step(self.session, &self.needs, &work).await?.into_iter().flatten();
+            let Some(mut outcome) = done.next() else { continue };
+            outcome.affected_rows += done.map(|deleted| deleted.affected_rows).sum::<u64>();
+            if is_counted {
+                let duplicates = outcome.affected_rows.saturating_sub(1);
+                let warnings = outcome.warnings;
+                outcome.info =
+                    format!("Records: 1  Duplicates: {duplicates}  Warnings: {warnings}").into_bytes();
+            }
+            outcomes.push(outcome);
+        }
+        Ok(batch.outcome(outcomes))
+    }
+
+    /// What each row must not share with any other; empty if it shares nothing.
+    fn conditions(&self, keys: &[InsertLookup], batch: &InsertBatch<'_>) -> Result<Vec<Vec<u8>>> {
+        let plain = self.no_backslash_escapes();
+        let mut conditions = vec![Vec::new(); batch.row_count()];
+        for key in keys {
+            let columns: Vec<String> = key.vindex.columns.iter().map(|column| quoted(column)).collect();
+            for (row, entry) in batch.entries(key)? {
+                if entry.values.contains(&Value::Null) {
+                    continue;
+                }
+                let condition: &mut Vec<u8> = &mut conditions[row];
+                if !condition.is_empty() {
+                    condition.extend_from_slice(b" or ");
+                }
+                write_condition(&columns, &[&entry.values], false, plain, condition)?;
+            }
+        }
+        Ok(conditions)
+    }
+}

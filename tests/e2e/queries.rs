@@ -92,6 +92,9 @@ fn compare(keyspace: &str, query: &Query, expected: &[Reply], got: &[Reply]) -> 
     // Where a column came from and how servers type what they have found to be constant or empty differs with the plan.
     let ignored: BTreeSet<_> =
         ["schema", "table", "org-table", "org-name", "warnings", "type", "flags"].map(str::to_owned).into();
+    // MySQL cuts the names that it makes itself one character shorter than those that it is given.
+    let has_long_names = query.sql.len() > 255;
+    let ignored: BTreeSet<_> = ignored.into_iter().chain(has_long_names.then(|| "name".to_owned())).collect();
     let order = if query.is_ordered { Order::Exact } else { Order::Multiset };
     let comparison = Comparison {
         keyspace,

@@ -119,14 +119,19 @@ impl<'a> Horizon<'a> {
         ColumnRef::Helper(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    /// The text of a column, as ORDER BY can name it.
+    /// A column as ORDER BY can name it: by position where that is known, because a text may mean an alias there.
     pub(crate) fn text_of(&self, column: ColumnRef) -> Result<Vec<Piece>> {
-        match column {
-            ColumnRef::Helper(index) => {
-                self.helpers.get(index as usize).cloned().ok_or_else(|| Error::bug("no such helper column"))
+        let index = match column {
+            ColumnRef::Helper(index) if self.items.iter().all(|item| item.expr.is_some()) => {
+                self.items.len() + index as usize
             }
-            ColumnRef::Visible(index) => Ok(vec![Piece::text(&(index + 1).to_string())]),
-        }
+            ColumnRef::Helper(index) => {
+                let text = self.helpers.get(index as usize).cloned();
+                return text.ok_or_else(|| Error::bug("no such helper column"));
+            }
+            ColumnRef::Visible(index) => index as usize,
+        };
+        Ok(vec![Piece::text(&(index + 1).to_string())])
     }
 
     /// The column of select item `index`, if no `*` stands before it.

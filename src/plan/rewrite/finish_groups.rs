@@ -12,7 +12,7 @@ use super::{is_constant, merge_order, position, split_aggregate};
 use crate::error::{Error, Result};
 use crate::plan::operator::{AggregateParts, Horizon, Item};
 use crate::plan::primitive::{Finish, Piece, Template};
-use crate::plan::semantics::analyze::{column_name, group_exprs, order_exprs};
+use crate::plan::semantics::analyze::{group_exprs, order_exprs};
 use crate::plan::semantics::walk::{self, Part, bare};
 use crate::plan::semantics::{Analysis, Block};
 use crate::plan::source::{Edits, Source, quote};
@@ -270,7 +270,7 @@ impl<'a> Rest<'_, 'a> {
             (None, Expr::CompoundIdentifier(names)) => names.last().map(|name| name.value.clone()),
             // Text that is as it was names its column as it did.
             _ if !self.edits.touches(&item.range) => None,
-            _ => Some(column_name(&self.horizon.source.slice(item.range.clone()))),
+            _ => Some(self.horizon.source.slice(item.range.clone()).into_owned()),
         };
         if let Some(name) = name {
             text.push_text(format!(" as {}", quote(&name)).as_bytes());

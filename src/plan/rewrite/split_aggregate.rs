@@ -165,6 +165,10 @@ fn add_distinct_keys(
     if horizon.analysis.covers_unique_vindex(&keys, &horizon.block.instances) {
         return Ok(false);
     }
+    if exprs.iter().map(|expr| is_constant(expr)).collect::<Result<Vec<_>>>()?.contains(&true) {
+        // A number in GROUP BY would be a position.
+        return Err(Error::unsupported("DISTINCT aggregates of constants over several shards"));
+    }
     let ranges = split_arguments(horizon, argument, exprs.len())?;
     let mut distinct = Vec::new();
     for (expr, range) in exprs.iter().zip(&ranges) {

@@ -228,7 +228,7 @@ impl<'a> Analyzer<'a> {
             let SelectItem::UnnamedExpr(expr) = item else { continue };
             let edits = &self.analysis.edits;
             if edits.adds_to(&range) || !is_plain(expr) && edits.touches(&range) {
-                let alias = (range.end, column_name(&self.source.slice(range)));
+                let alias = (range.end, self.source.slice(range).into_owned());
                 if !self.analysis.aliases.contains(&alias) {
                     self.analysis.aliases.push(alias);
                 }
@@ -439,15 +439,6 @@ pub(crate) fn order_exprs(order_by: Option<&OrderBy>) -> impl Iterator<Item = &E
         Some(OrderByKind::All(_)) | None => &[],
     };
     keys.iter().map(|key| &key.expr)
-}
-
-/// Longest name of a column in an answer.
-const COLUMN_NAME_CHARS_MAX: usize = 256;
-
-/// The name that a server gives to a column after its expression's text.
-pub(crate) fn column_name(text: &str) -> String {
-    let cut: String = text.chars().take(COLUMN_NAME_CHARS_MAX).collect();
-    cut.trim_end().to_owned()
 }
 
 fn forget_keys(outputs: &mut Columns) {

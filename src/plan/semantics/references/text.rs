@@ -7,7 +7,6 @@ use super::{Level, Text, Walk};
 use crate::error::{Error, Result};
 use crate::plan::layout::Layout;
 use crate::plan::primitive::Piece;
-use crate::plan::semantics::analyze::column_name;
 use crate::plan::source::quote;
 use crate::sql::TokenKind;
 use crate::sql::ast::{Cte, Ident, Select, SelectItem, TableAlias};
@@ -30,8 +29,7 @@ impl Walk<'_> {
             let Text { edits, touched } = &mut self.texts[text];
             let is_touched = touched.iter().any(|edit| range.start <= edit.start && edit.end <= range.end);
             if is_unnamed(item) && is_touched && !self.named.contains(&range.end) {
-                let name = column_name(&self.source.slice(range.clone()));
-                edits.insert(range.end, &format!(" as {}", quote(&name)));
+                edits.insert(range.end, &format!(" as {}", quote(&self.source.slice(range.clone()))));
             }
         }
         Ok(())

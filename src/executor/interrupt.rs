@@ -3,26 +3,28 @@
 //! Where a transaction or a write could be lost `KILL QUERY` is passed on to the servers, so that the statement ends by their error and the
 //! transaction stays. A commit is never given up: see [`crate::server::ClientEntry::shield`].
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::{Either, join, join_all, select};
-use tokio::time::timeout;
+use futures_util::future::{join, join_all};
+use tokio::time::{sleep, timeout};
 
 use super::Executor;
 use super::job::Job;
 use crate::backend::Killer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::KILL_TIMEOUT;
-use crate::server::{Interrupt, InterruptWatch};
+use crate::server::Interrupt;
 use crate::sql::StatementKind;
 
 impl Executor {
     /// Runs the statement until it ends or nobody wants it any more. What it left half done at a server is killed
     /// there when its connection is let go.
     pub(super) async fn dispatch_unless_interrupted(&self, job: &mut Job<'_>) -> Result<()> {
-        let watch = job.client.interrupt_watch();
+        let mut watch = job.client.interrupt_watch();
         let session = &*job.session;
         // Its transaction would be lost with a connection that is given up in the middle of a reply.
         let transaction = &session.transaction;
@@ -38,10 +40,22 @@ impl Executor {
         job.session.is_watched = is_watched;
         let reason = {
             let mut statement = pin!(self.dispatch(job));
-            let given_up = pin!(given_up(&watch, limit));
-            let reason = match select(statement.as_mut(), given_up).await {
-                Either::Left((outcome, _)) => return outcome,
-                Either::Right((reason, _)) => reason,
+            let mut too_late = limit.map(|limit| Box::pin(sleep(limit)));
+            let ended = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = statement.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(outcome));
+                }
+                if let Poll::Ready(interrupt) = watch.poll_interrupted(cx) {
+                    return Poll::Ready(Err(Reason::Interrupt(interrupt)));
+                }
+                match &mut too_late {
+                    Some(too_late) => too_late.as_mut().poll(cx).map(|()| Err(Reason::TimedOut)),
+                    None => Poll::Pending,
+                }
+            });
+            let reason = match ended.await {
+                Ok(outcome) => return outcome,
+                Err(reason) => reason,
             };
             if watch.entry().shield().load(Ordering::Relaxed) {
                 return statement.await;
@@ -108,14 +122,6 @@ impl Executor {
 enum Reason {
     Interrupt(Interrupt),
     TimedOut,
-}
-
-async fn given_up(watch: &InterruptWatch, limit: Option<Duration>) -> Reason {
-    let Some(limit) = limit else { return Reason::Interrupt(watch.interrupted().await) };
-    match timeout(limit, watch.interrupted()).await {
-        Ok(interrupt) => Reason::Interrupt(interrupt),
-        Err(_) => Reason::TimedOut,
-    }
 }
 
 fn interrupted() -> Error {

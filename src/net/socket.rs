@@ -3,17 +3,20 @@
 //!
 //! Reading goes through `&self` on purpose: a watch can then run beside an exchange without a lock.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, Read as _};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop;
+use tokio::time::Sleep;
 
 /// Quiet time after which the kernel asks whether the peer is still there.
 const KEEPALIVE_QUIET: Duration = Duration::from_secs(60);
@@ -60,34 +63,63 @@ impl Socket {
         }
     }
 
-    /// Reads what is there, without a second system call to learn that there is no more: a short read says so.
+    /// Reads what is there, without a second system call to learn that there is no more: a short read says so. What
+    /// the event loop has noted is tried before a wake-up is asked for, which costs more.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !coop::has_budget_remaining() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            ready!(each!(self, inner => inner.poll_read_ready(cx)))?;
             let mut received = None;
-            let tried = self.try_io(|| {
-                let count = each!(self, inner => inner.try_read(buf))?;
+            let tried = self.try_io(Interest::READABLE, || {
+                let count = each!(self, inner => (&*SockRef::from(inner)).read(buf))?;
                 received = Some(count);
                 // "Would block" clears the readiness. With edge-triggered events, the next bytes set it again.
                 let is_short = count > 0 && count < buf.len();
                 if is_short { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (received, tried) {
-                (Some(count), _) => return Poll::Ready(Ok(count)),
+                (Some(count), tried) => {
+                    if tried.is_ok() {
+                        // A full buffer leaves the socket ready: whoever always finds it full must yield in the end.
+                        let _uses_budget = self.poll_read_ready(cx);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                (None, Err(error)) if is_interruption(&error) => {}
                 (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                     return Poll::Ready(Err(error));
                 }
-                (None, _) => {}
+                (None, _) => ready!(self.poll_read_ready(cx))?,
             }
         }
     }
 
+    /// Ready when a read might find something.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.try_io(Interest::READABLE, || Ok(())) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => self.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, inner => inner.poll_read_ready(cx))
+    }
+
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(each!(self, inner => inner.poll_write_ready(cx)))?;
-            match each!(self, inner => inner.try_write(bytes)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+            let written = self.try_io(
+                Interest::WRITABLE,
+                || each!(self, inner => SockRef::from(inner).send_with_flags(bytes, libc::MSG_NOSIGNAL)),
+            );
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(each!(self, inner => inner.poll_write_ready(cx)))?;
+                }
+                Err(error) if is_interruption(&error) => {}
+                written => return Poll::Ready(written),
             }
         }
     }
@@ -100,18 +132,21 @@ impl Socket {
         }
     }
 
-    fn try_io<T>(&self, action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        each!(self, inner => inner.try_io(Interest::READABLE, action))
+    /// Runs `action` if the event loop has noted that the socket is ready; a "would block" takes that note away.
+    fn try_io<T>(&self, interest: Interest, action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        each!(self, inner => inner.try_io(interest, action))
     }
 
-    async fn readable(&self) -> io::Result<Ready> {
-        each!(self, inner => inner.ready(Interest::READABLE).await)
+    /// Whether the event loop has seen the end of what the peer sends, or an error.
+    fn is_read_closed(&self, cx: &mut Context<'_>) -> bool {
+        let ready = pin!(async { each!(self, inner => inner.ready(Interest::READABLE).await) });
+        matches!(ready.poll(cx), Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Bytes that could be read now, at most one; 0 at the end of the stream.
     fn try_peek(&self) -> io::Result<usize> {
         let mut byte = [MaybeUninit::uninit()];
-        self.try_io(|| each!(self, inner => SockRef::from(inner).peek(&mut byte)))
+        self.try_io(Interest::READABLE, || each!(self, inner => SockRef::from(inner).peek(&mut byte)))
     }
 
     /// Whether there is nothing to read and no end, asked from the operating system itself.
@@ -121,34 +156,54 @@ impl Socket {
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Returns when the peer has closed its side. Takes nothing from the stream.
-    async fn closed(&self) {
-        loop {
-            match self.readable().await {
-                Ok(ready) if !ready.is_read_closed() => {}
-                Ok(_) | Err(_) => return,
-            }
-            match self.try_peek() {
-                Ok(0) => return,
-                // There is more to read, which stays so: readiness says nothing new until the end comes.
-                Ok(_) => tokio::time::sleep(HANGUP_POLL).await,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
+    /// Whether there is nothing to read and no end, as far as the event loop knows: usually no system call.
+    fn is_silent(&self) -> bool {
+        matches!(self.try_peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
-/// Waits for a peer to hang up, independently of the stream that talks to it. Cheap to make and to drop: no
-/// descriptor, no system call.
-#[derive(Clone, Debug)]
-pub struct HangupWatch(Arc<Socket>);
+fn is_interruption(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
+}
+
+/// Waits for a peer to hang up, beside the stream that talks to it. Cheap to make and to drop: no descriptor, no
+/// system call, and nothing to take back from the event loop.
+///
+/// It uses the stream's own place for whom to wake when there is something to read, so it belongs into the task that
+/// reads the stream.
+#[derive(Debug)]
+pub struct HangupWatch {
+    socket: Arc<Socket>,
+    /// Time until the next look at a peer that has sent more commands.
+    pause: Option<Pin<Box<Sleep>>>,
+}
 
 impl HangupWatch {
-    /// Returns when the peer has closed the connection or its sending side, even if bytes that it sent before
-    /// were not read yet. Takes nothing from the stream.
-    pub async fn closed(&self) {
-        self.0.closed().await;
+    /// Ready when the peer has closed the connection or its sending side, even if bytes that it sent before were not
+    /// read yet. Takes nothing from the stream.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let readable = ready!(self.socket.poll_read_ready(cx));
+            if readable.is_err() || self.socket.is_read_closed(cx) {
+                return Poll::Ready(());
+            }
+            match self.socket.try_peek() {
+                Ok(0) => return Poll::Ready(()),
+                // There is more to read, which stays so: readiness says nothing new until the end comes.
+                Ok(_) => self.pause = Some(Box::pin(tokio::time::sleep(HANGUP_POLL))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// As [`Self::poll_closed`].
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| self.poll_closed(cx)).await;
     }
 }
 
@@ -189,8 +244,17 @@ impl Transport {
         self.socket.is_silent_now()
     }
 
+    pub(super) fn is_silent(&self) -> bool {
+        self.early.is_empty() && self.socket.is_silent()
+    }
+
     pub(super) fn hangup_watch(&self) -> HangupWatch {
-        HangupWatch(Arc::clone(&self.socket))
+        HangupWatch { socket: Arc::clone(&self.socket), pause: None }
+    }
+
+    /// Ready when a read might find something.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() { self.socket.poll_readable(cx) } else { Poll::Ready(Ok(())) }
     }
 
     pub(super) fn poll_read_slice(

@@ -88,6 +88,14 @@ impl Stream {
         self.transport().is_silent_now()
     }
 
+    /// As [`Self::is_silent_now`], as far as the event loop knows; `None` where only reading can tell.
+    pub(super) fn is_silent(&self) -> Option<bool> {
+        match &self.0 {
+            Kind::Plain(transport) => Some(transport.is_silent()),
+            Kind::TlsClient(_) | Kind::TlsServer(_) => None,
+        }
+    }
+
     /// Waits for the peer to hang up.
     pub fn hangup_watch(&self) -> HangupWatch {
         self.transport().hangup_watch()
@@ -127,6 +135,14 @@ impl Stream {
         transport.unread(early);
         let stream = TlsAcceptor::from(config).accept(transport).await?;
         Ok(Self(Kind::TlsServer(Box::new(stream))))
+    }
+
+    /// Ready when [`Self::poll_read_slice`] might be: for callers who take a buffer only then.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Plain(transport) => transport.poll_readable(cx),
+            Kind::TlsClient(_) | Kind::TlsServer(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Reads into `buf`; 0 at the end of the stream.

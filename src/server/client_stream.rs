@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -261,7 +261,7 @@ impl ClientStream {
     // --- noticing that nobody wants the reply
 
     /// For noticing, while a statement runs, that it was killed or that the client has left. Independent of the
-    /// stream, so that it can be awaited beside whatever writes to it.
+    /// stream, so that it can be awaited beside whatever writes to it; in the session's own task.
     pub fn interrupt_watch(&self) -> InterruptWatch {
         InterruptWatch { entry: self.entry.clone(), hangup: self.packets.hangup_watch() }
     }
@@ -410,7 +410,7 @@ async fn unless_killed<T>(entry: &ClientEntry, future: impl Future<Output = T>) 
 }
 
 /// Waits for a reason to give up a running statement.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct InterruptWatch {
     entry: Arc<ClientEntry>,
     hangup: HangupWatch,
@@ -422,16 +422,17 @@ impl InterruptWatch {
         &self.entry
     }
 
-    /// Returns when the statement should be given up: it was killed, or the client has left. May be cancelled.
-    pub async fn interrupted(&self) -> Interrupt {
-        let mut hangup = pin!(self.hangup.closed());
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(interrupt) = self.entry.poll_interrupt(cx) {
-                return Poll::Ready(interrupt);
-            }
-            hangup.as_mut().poll(cx).map(|()| Interrupt::HungUp)
-        })
-        .await
+    /// Ready when the statement should be given up: it was killed, or the client has left.
+    pub fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> Poll<Interrupt> {
+        if let Poll::Ready(interrupt) = self.entry.poll_interrupt(cx) {
+            return Poll::Ready(interrupt);
+        }
+        self.hangup.poll_closed(cx).map(|()| Interrupt::HungUp)
+    }
+
+    /// As [`Self::poll_interrupted`]. May be cancelled.
+    pub async fn interrupted(&mut self) -> Interrupt {
+        std::future::poll_fn(|cx| self.poll_interrupted(cx)).await
     }
 }
 

@@ -204,8 +204,10 @@ impl PacketStream {
         if !self.unread.is_empty() || self.joining.is_some() {
             return false;
         }
-        let mut cx = Context::from_waker(Waker::noop());
-        self.poll_fill(&mut cx).is_pending()
+        self.stream.is_silent().unwrap_or_else(|| {
+            let mut cx = Context::from_waker(Waker::noop());
+            self.poll_fill(&mut cx).is_pending()
+        })
     }
 
     /// As [`Self::is_quiet`], but asks the operating system and not the event loop, which may not have looked for a
@@ -369,7 +371,13 @@ impl PacketStream {
 
     /// Reads into the buffer. While nothing comes, and nothing was there before, no buffer is held.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = self.buffer.take().unwrap_or_else(PooledBuf::take);
+        let mut buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => {
+                ready!(self.stream.poll_readable(cx))?;
+                PooledBuf::take()
+            }
+        };
         if self.unread.end == buffer.len() && self.unread.start > 0 {
             buffer.copy_within(self.unread.clone(), 0);
             self.unread = 0..self.unread.len();

@@ -238,6 +238,26 @@ async fn large_writes_are_finished() {
 }
 
 #[tokio::test]
+async fn a_reader_that_always_finds_bytes_lets_others_run() {
+    use std::io::Write as _;
+    let (ours, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut ours = PacketStream::new(Stream::unix(UnixStream::from_std(ours).unwrap()));
+    let flood = vec![0; 1 << 20];
+    let writer = std::thread::spawn(move || while peer.write_all(&flood).is_ok() {});
+    let other = tokio::spawn(async {});
+    let mut count = 0;
+    while !other.is_finished() {
+        count += ours.fill().await.unwrap();
+        assert!(count < 1 << 30, "{count} bytes were read, and nobody else had a turn");
+        let arrived = ours.buffered().len();
+        ours.consume(arrived);
+    }
+    drop(ours);
+    writer.join().unwrap();
+}
+
+#[tokio::test]
 async fn quiet_streams() {
     let (mut ours, mut peer) = pair();
     assert!(ours.is_quiet());
@@ -256,7 +276,7 @@ async fn quiet_streams() {
 #[tokio::test]
 async fn hanging_up_is_noticed_beside_commands_sent_ahead() {
     let (mut ours, mut peer) = tcp_pair().await;
-    let watch = ours.hangup_watch();
+    let mut watch = ours.hangup_watch();
     let waiting = tokio::time::timeout(Duration::from_millis(5), watch.closed()).await;
     assert!(waiting.is_err());
     peer.write_all(&packet(0, b"ahead")).await.unwrap();

@@ -4,6 +4,7 @@
 //! use whom. `ARCHITECTURE.md` has the map.
 
 // Vocabulary: may be used by every room.
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod limits;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// rare and wants its own commit. `error`, `limits` and `metrics` are vocabulary that everybody may use.
 const LAYERS: &[(&str, &str)] = &[
     // Vocabulary.
+    ("clock", ""),
     ("config", "topology"),
     ("error", ""),
     ("limits", ""),
@@ -48,7 +49,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("router", "admin control backend config executor gateway server session store tracker twopc"),
 ];
 
-const VOCABULARY: &[&str] = &["error", "limits", "metrics"];
+const VOCABULARY: &[&str] = &["clock", "error", "limits", "metrics"];
 
 /// Edges of single files, each with its reason.
 const FILE_EDGES: &[(&str, &str, &str)] = &[

@@ -23,10 +23,10 @@ use super::settings::{Names, SessionSettings};
 use super::statements::{PreparedStatement, StatementCache};
 use super::version::ServerVersion;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::limits;
 use crate::wire::command::reply_sequences;
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Capabilities, Command, ReplySummary, StatusFlags};
+use crate::{clock, limits};
 
 bitflags::bitflags! {
     /// State that a statement leaves in a session at the server, beyond the settings that the connection
@@ -458,7 +458,7 @@ impl BackendConnection {
 
     /// Age since it was connected.
     pub fn age(&self) -> Duration {
-        self.created_at.elapsed()
+        clock::recent().saturating_duration_since(self.created_at)
     }
 
     pub(super) fn worker(&self) -> usize {

@@ -490,12 +490,16 @@ pub(super) fn route_keyspace<'s>(
             return Ok(keyspace);
         }
     }
+    let any;
     let name = match &route.keyspace {
-        Some(name) => name.to_string(),
-        None => place::any_keyspace(session, snapshot)?,
+        Some(name) => name.as_str(),
+        None => {
+            any = place::any_keyspace(session, snapshot)?;
+            any.as_str()
+        }
     };
     let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{name}'"));
-    topology.keyspace(&name).ok_or_else(unknown)
+    topology.keyspace(name).ok_or_else(unknown)
 }
 
 /// The engine's form of the parts.

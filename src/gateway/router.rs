@@ -64,6 +64,9 @@ struct Entry {
 
 type Entries = SmallVec<[Entry; 2]>;
 
+/// The tablet to begin with, if one is healthy.
+type Chosen = Option<Arc<TabletServer>>;
+
 /// What the topology says, in the form that a statement asks for it.
 #[derive(Debug, Default)]
 struct Table {
@@ -111,14 +114,37 @@ impl Gateway {
     /// seconds in every case but one: waiting for a free connection of a busy pool has its own limit.
     /// Nothing of a statement has been sent when this fails.
     pub async fn acquire(&self, target: &Target, needs: &Needs) -> Result<PooledConnection> {
+        match self.try_acquire(target, needs) {
+            Ok(connection) => Ok(connection),
+            Err(chosen) => Box::pin(self.acquire_slowly(target, needs, chosen)).await,
+        }
+    }
+
+    /// The usual case: a healthy tablet whose pool has an unused connection. Otherwise the tablet that was chosen,
+    /// whose turn it stays.
+    fn try_acquire(&self, target: &Target, needs: &Needs) -> Result<PooledConnection, Chosen> {
+        let table = self.table.load();
+        let server = self.choose_healthy(&table, target, &[]).ok_or(None)?;
+        server.pool.try_acquire(needs).ok_or_else(|| Some(server.clone()))
+    }
+
+    async fn acquire_slowly(
+        &self,
+        target: &Target,
+        needs: &Needs,
+        mut chosen: Chosen,
+    ) -> Result<PooledConnection> {
         let retries_end = Instant::now() + RETRIES_END;
         let mut tried: SmallVec<[Arc<TabletServer>; 2]> = SmallVec::new();
         let mut last_error: Option<Error> = None;
         loop {
-            let server = match self.choose(target, &tried).await {
-                Ok(server) => server,
-                // Those that were tried are out of the question; what was wrong with them says more.
-                Err(error) => return Err(last_error.map_or(error, |last| failed(target, &last))),
+            let server = match chosen.take() {
+                Some(server) => server,
+                None => match self.choose(target, &tried).await {
+                    Ok(server) => server,
+                    // Those that were tried are out of the question; what was wrong with them says more.
+                    Err(error) => return Err(last_error.map_or(error, |last| failed(target, &last))),
+                },
             };
             let acquiring = server.pool.acquire(needs);
             let outcome = match &last_error {
@@ -278,13 +304,16 @@ impl Gateway {
     ) -> Option<&'t Arc<TabletServer>> {
         let is_candidate =
             |entry: &&Entry| entry.server.state() == ServingState::Serving && !contains(tried, &entry.server);
-        let healthy: SmallVec<[&Entry; 4]> = entries_of(table, target).filter(is_candidate).collect();
+        let mut healthy = entries_of(table, target).filter(is_candidate);
         if target.tablet_type == TabletType::Primary {
+            let first = healthy.next()?;
+            let Some(second) = healthy.next() else { return Some(&first.server) };
             // Two primaries in the topology: the one that takes writes is meant.
-            let is_writable = |entry: &&&Entry| entry.server.health().read_only == Some(false);
-            let writable = if healthy.len() > 1 { healthy.iter().find(is_writable) } else { None };
-            return writable.or(healthy.first()).map(|entry| &entry.server);
+            let is_writable = |entry: &&Entry| entry.server.health().read_only == Some(false);
+            let writable = [first, second].into_iter().chain(healthy).find(is_writable);
+            return Some(&writable.unwrap_or(first).server);
         }
+        let healthy: SmallVec<[&Entry; 4]> = healthy.collect();
         let candidate = |(index, Entry { tablet, server }): (usize, &&Entry)| Candidate {
             index,
             lag: server.lag(),

@@ -17,10 +17,10 @@ use super::handler::{Flow, Handler};
 use super::handshake::First;
 use super::registry::BoundedGuard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits;
 use crate::net::{Packet, PacketError};
 use crate::wire::connect::ChangeUser;
 use crate::wire::{Command, OkPacket, StatusFlags};
+use crate::{clock, limits};
 
 /// One client that has logged in.
 struct Connection<'s, H: Handler> {
@@ -152,7 +152,7 @@ impl<H: Handler> Connection<'_, H> {
 
     /// Answers one command.
     async fn command(&mut self, packet: Packet) -> ControlFlow<End> {
-        let started = Instant::now();
+        let started = clock::recent();
         self.counters.received(packet.len());
         let command = match Command::decode(&packet, self.stream.capabilities()) {
             Ok(command) => command,
@@ -167,7 +167,7 @@ impl<H: Handler> Connection<'_, H> {
             return ControlFlow::Break(End::Quiet);
         }
         flow?;
-        let now = Instant::now();
+        let now = clock::refresh();
         self.counters.command(class, now.saturating_duration_since(started));
         let is_in_transaction = self.status().contains(StatusFlags::IN_TRANSACTION);
         self.stream.entry().end(is_in_transaction, now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use crate::limits;
+use crate::{clock, limits};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
@@ -80,7 +80,12 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let mut all = Self { workers: Vec::with_capacity(count), threads: Vec::with_capacity(count), stop };
         for index in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .on_thread_unpark(|| {
+                    clock::refresh();
+                })
+                .build()?;
             let handle = runtime.handle().clone();
             let mut stopped = stopped.clone();
             let builder = std::thread::Builder::new()

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Needs;
 use super::permits::lock;
 use crate::backend::BackendConnection;
+use crate::clock;
 
 /// One unused connection.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl IdleLists {
 
     /// Puts a connection into a worker's list.
     pub(super) fn put(&self, worker: usize, connection: Box<BackendConnection>) {
-        let idle = Idle { connection, since: Instant::now() };
+        let idle = Idle { connection, since: clock::recent() };
         self.count.fetch_add(1, Ordering::SeqCst);
         lock(&self.list(worker).0).push(idle);
     }

@@ -17,7 +17,7 @@ use crate::backend::connection::BackendConnection;
 use crate::backend::lifeline::{Heartbeat, Lifeline};
 use crate::backend::options::{ConnectOptions, Flavor};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::limits;
+use crate::{clock, limits};
 
 /// Limits of one pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +72,13 @@ pub(super) struct Shared {
     idle: IdleLists,
     /// Connections that exist or are being made.
     open: AtomicUsize,
+    /// No connection is too old before this age.
+    lifetime_min: Duration,
     lifelines: Mutex<Vec<Weak<Lifeline>>>,
     /// Why no connection is given out now.
     refusal: ArcSwapOption<Error>,
+    /// Whether there is such a reason: a flag that the hot path can look at.
+    is_refusing: AtomicBool,
     is_closed: AtomicBool,
     pub(super) counters: Counters,
 }
@@ -88,8 +92,10 @@ impl TabletPool {
             permits: Permits::new(options.connections_max, options.waiters_max),
             idle: IdleLists::new(options.workers),
             open: AtomicUsize::new(0),
+            lifetime_min: options.lifetime / 10 * 9,
             lifelines: Mutex::default(),
             refusal: ArcSwapOption::empty(),
+            is_refusing: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             counters: Counters::default(),
             options,
@@ -107,6 +113,21 @@ impl TabletPool {
         }
         let connection = shared.connect(needs.flavor).await?;
         Ok(PooledConnection::new(connection, permit))
+    }
+
+    /// A connection that fits, if there is one to be had at once: nobody waits, and none has to be made.
+    pub fn try_acquire(&self, needs: &Needs) -> Option<PooledConnection> {
+        let shared = &self.0;
+        if shared.is_refusing.load(Ordering::Acquire)
+            || shared.idle.count() == 0
+            || !shared.permits.try_acquire()
+        {
+            return None;
+        }
+        let permit = Permit(shared.clone());
+        let connection = shared.take_idle(needs)?;
+        shared.counters.acquired.add(1);
+        Some(PooledConnection::new(connection, permit))
     }
 
     /// How the pool connects.
@@ -129,6 +150,7 @@ impl TabletPool {
     pub fn suspend(&self, reason: Error) {
         let reason = reason.with_retry(Retry::FreshConnection);
         self.0.refusal.store(Some(Arc::new(reason.clone())));
+        self.0.is_refusing.store(true, Ordering::SeqCst);
         self.0.permits.refuse(&reason);
         self.0.close_idle(CloseReason::PoolClosed, |_| false);
     }
@@ -136,6 +158,7 @@ impl TabletPool {
     /// Ends a suspension.
     pub fn resume(&self) {
         if !self.0.is_closed.load(Ordering::Acquire) {
+            self.0.is_refusing.store(false, Ordering::SeqCst);
             self.0.refusal.store(None);
         }
     }
@@ -257,7 +280,7 @@ impl Shared {
                 None if self.may_steal() => self.idle.steal(worker, needs)?,
                 None => return None,
             };
-            if !connection.is_still_open(since.elapsed()) {
+            if !connection.is_still_open(clock::recent().saturating_duration_since(since)) {
                 self.discard(connection, CloseReason::Stale);
                 continue;
             }
@@ -317,8 +340,8 @@ impl Shared {
 
     /// Lifetimes differ by up to a tenth, so that connections made together are not all renewed at once.
     fn is_too_old(&self, connection: &BackendConnection) -> bool {
-        let lifetime = self.options.lifetime;
-        connection.age() >= lifetime - lifetime / 100 * (connection.thread_id() % 10)
+        let (age, lifetime) = (connection.age(), self.options.lifetime);
+        age >= self.lifetime_min && age >= lifetime - lifetime / 100 * (connection.thread_id() % 10)
     }
 
     fn close_idle(&self, reason: CloseReason, keep: impl FnMut(&mut Idle) -> bool) {
@@ -340,13 +363,13 @@ impl Shared {
 
     pub(super) fn put_back(&self, connection: Box<BackendConnection>) {
         self.counters.released.add(1);
-        if self.refusal.load().is_some() {
+        if self.is_refusing.load(Ordering::SeqCst) {
             self.discard(connection, CloseReason::PoolClosed);
         } else if self.is_too_old(&connection) {
             self.discard(connection, CloseReason::Lifetime);
         } else {
             self.idle.put(connection.worker(), connection);
-            if self.refusal.load().is_some() {
+            if self.is_refusing.load(Ordering::SeqCst) {
                 // Suspended in between: the one just put back must not outlive the suspension.
                 self.close_idle(CloseReason::PoolClosed, |_| false);
             }

@@ -46,6 +46,24 @@ async fn a_clean_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn what_is_there_is_had_without_waiting_and_nothing_else() {
+    let server = FakeServer::start().await;
+    let pool = pool(&server, 2);
+    assert!(pool.try_acquire(&NEEDS).is_none(), "nothing is connected yet");
+    drop(pool.acquire(&NEEDS).await.unwrap());
+    let mut held = pool.try_acquire(&NEEDS).unwrap();
+    held.ping().await.unwrap();
+    assert!(pool.try_acquire(&NEEDS).is_none(), "the only connection is in use");
+    assert_eq!((pool.stats().in_use, pool.stats().acquired, server.connections()), (1, 2, 1));
+    drop(held);
+    let other = Needs { flavor: Flavor { deprecate_eof: false, found_rows: false }, settings: 0 };
+    assert!(pool.try_acquire(&other).is_none(), "of another flavor");
+    pool.suspend(Error::new(ErrorKind::NoHealthyTablet, "gone"));
+    assert!(pool.try_acquire(&NEEDS).is_none());
+    assert_eq!(pool.stats().in_use, 0);
+}
+
+#[tokio::test]
 async fn waiters_get_connections_in_order_of_arrival() {
     let server = FakeServer::start().await;
     let pool = pool(&server, 1);

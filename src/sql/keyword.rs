@@ -123,11 +123,18 @@ pub(super) fn find(word: &[u8]) -> Keyword {
             return Keyword::Other;
         }
         let (text, keyword) = WORDS[usize::from(index)];
-        if text.len() == word.len() && text.as_bytes().eq_ignore_ascii_case(word) {
+        if text.len() == word.len() && is_equal(text.as_bytes(), word) {
             return keyword;
         }
         slot = (slot + 1) % SLOTS;
     }
+}
+
+/// Compares with capitals and underscores: no other byte of a word becomes one of these without its bit for case.
+#[inline]
+fn is_equal(keyword: &[u8], word: &[u8]) -> bool {
+    let pairs = keyword.iter().zip(word);
+    pairs.fold(0, |different, (keyword, byte)| different | (keyword ^ (byte & !0x20))) == 0
 }
 
 const fn slot_of(word: &[u8]) -> usize {

@@ -37,6 +37,7 @@ pub(super) fn run(text: &[u8], from: usize, options: &LexOptions, out: &mut Lexe
         before: Keyword::Other,
         older: Token { kind: TokenKind::End, span: Span::default() },
         consumed: None,
+        first_keyword: None,
         unmarked_bytes: 0,
         undecided_depth: None,
         blocks: None,
@@ -62,6 +63,8 @@ struct Pass<'a, 'b> {
     older: Token,
     /// The last token that `token` took beyond the one it was given.
     consumed: Option<Token>,
+    /// What the first word was found to be, until it is looked at as any other.
+    first_keyword: Option<Keyword>,
     /// Size of the normalised bytes before the last user variable was cut out.
     unmarked_bytes: usize,
     /// While the main verb behind `WITH` is unknown: the parenthesis depth that it will stand at.
@@ -120,7 +123,7 @@ impl Pass<'_, '_> {
                 self.out.flags |= LexFlags::IS_PARENTHESIZED;
                 StatementKind::Select
             }
-            TokenKind::Word => match keyword::find(first.span.of(self.text)) {
+            TokenKind::Word => match *self.first_keyword.insert(keyword::find(first.span.of(self.text))) {
                 Keyword::Select => StatementKind::Select,
                 Keyword::Insert => StatementKind::Insert,
                 Keyword::Update => StatementKind::Update,
@@ -450,7 +453,8 @@ impl Pass<'_, '_> {
         if let Some(blocks) = &mut self.blocks {
             blocks.word(token.span.of(self.text), self.previous.kind);
         }
-        let keyword = keyword::find(token.span.of(self.text));
+        let found = self.first_keyword.take();
+        let keyword = found.unwrap_or_else(|| keyword::find(token.span.of(self.text)));
         if keyword == Keyword::Other {
             return Ok(keyword);
         }

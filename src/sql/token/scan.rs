@@ -66,14 +66,21 @@ impl Tokenizer<'_> {
 
     #[inline]
     fn word_end(&self, start: usize) -> usize {
+        if self.options.multibyte == Multibyte::Safe {
+            let rest = self.text.get(start..).unwrap_or_default();
+            let count = rest.iter().position(|byte| !is_identifier_byte(*byte)).unwrap_or(rest.len());
+            return start.min(self.text.len()) + count;
+        }
+        self.multibyte_word_end(start)
+    }
+
+    fn multibyte_word_end(&self, start: usize) -> usize {
         let mut index = start;
         while let Some(&byte) = self.text.get(index) {
             if !is_identifier_byte(byte) {
                 break;
             }
-            let is_pair = byte >= 0x80
-                && self.options.multibyte != Multibyte::Safe
-                && self.options.multibyte.is_pair(byte, self.byte(index + 1));
+            let is_pair = byte >= 0x80 && self.options.multibyte.is_pair(byte, self.byte(index + 1));
             index += 1 + usize::from(is_pair);
         }
         index.min(self.text.len())
@@ -355,8 +362,21 @@ impl Tokenizer<'_> {
 
 #[inline]
 fn is_identifier_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..=0xFF)
+    IDENTIFIER_BYTES[usize::from(byte)]
 }
+
+/// One look instead of five comparisons: most bytes of a statement are asked about.
+const IDENTIFIER_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..=0xFF);
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 fn unterminated(start: usize) -> LexError {
     LexError { offset: super::offset(start), what: "unterminated quote" }

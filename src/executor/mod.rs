@@ -21,7 +21,7 @@ mod lookup;
 mod outcome;
 mod pass;
 mod place;
-mod plan_cache;
+pub mod plan_cache;
 mod planned;
 mod prepared;
 mod prepared_text;

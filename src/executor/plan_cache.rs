@@ -13,15 +13,15 @@ use crate::topology::Snapshot;
 
 /// What a plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PlanKey {
+pub struct PlanKey {
     /// The text without its arguments.
-    pub(super) fingerprint: u128,
+    pub fingerprint: u128,
     /// The session's target, see `SessionTarget::plan_hash`.
-    pub(super) target: u64,
+    pub target: u64,
     /// Flags of `sql_mode` that change how text is read.
-    pub(super) mode: u8,
+    pub mode: u8,
     /// Version of VSchema and topology; of the schemas too where names alone may mean other tables by them.
-    pub(super) version: u64,
+    pub version: u64,
 }
 
 /// A plan and what it was made from.
@@ -34,19 +34,26 @@ struct Entry {
 }
 
 /// The plans of all sessions.
-pub(super) struct PlanCache {
+pub struct PlanCache {
     plans: Cache<PlanKey, Arc<Entry>>,
     /// Lookups that found a plan which no longer fits.
     outdated: AtomicU64,
 }
 
+impl Default for PlanCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PlanCache {
-    pub(super) fn new() -> Self {
+    /// An empty cache.
+    pub fn new() -> Self {
         Self { plans: Cache::new(PLAN_CACHE_ENTRIES_MAX), outdated: AtomicU64::new(0) }
     }
 
     /// The plan, if it is one for this snapshot.
-    pub(super) fn get(&self, key: &PlanKey, snapshot: &Snapshot) -> Option<Arc<Plan>> {
+    pub fn get(&self, key: &PlanKey, snapshot: &Snapshot) -> Option<Arc<Plan>> {
         let entry = self.plans.get(key)?;
         if !entry.fits(snapshot) {
             self.outdated.fetch_add(1, Ordering::Relaxed);
@@ -56,19 +63,24 @@ impl PlanCache {
     }
 
     /// Keeps a plan that was made for this snapshot.
-    pub(super) fn insert(&self, key: PlanKey, plan: Arc<Plan>, snapshot: &Snapshot) {
+    pub fn insert(&self, key: PlanKey, plan: Arc<Plan>, snapshot: &Snapshot) {
         let relations = relations(&plan, snapshot).map(|relation| relation.cloned()).collect();
         let version = AtomicU64::new(snapshot.version);
         self.plans.insert(key, Arc::new(Entry { plan, relations, version }));
     }
 
+    /// Whether no plan is held.
+    pub fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
+
     /// Number of plans held.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.plans.len()
     }
 
     /// Lookups that found a plan, and that did not.
-    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+    pub fn hits_and_misses(&self) -> (u64, u64) {
         let outdated = self.outdated.load(Ordering::Relaxed);
         (self.plans.hits().saturating_sub(outdated), self.plans.misses() + outdated)
     }

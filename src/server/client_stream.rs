@@ -329,6 +329,9 @@ impl ClientStream {
                 Some(Ok(_) | Err(_)) | None => return Ok(None),
             }
         }
+        if let Some(command) = packets.take_arrived(bytes_max) {
+            return Ok(Some(command));
+        }
         let mut command = pin!(packets.take_packet(bytes_max));
         if let Poll::Ready(command) = poll_once(command.as_mut()).await {
             return command;

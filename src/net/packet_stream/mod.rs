@@ -112,6 +112,22 @@ impl PacketStream {
         Header::first(unread).is_some_and(|header| unread.len() >= HEADER_BYTES + header.payload_bytes)
     }
 
+    /// As [`Self::take_packet`], for a packet that has arrived whole and is not numbered wrongly; otherwise `None`, and
+    /// nothing is taken.
+    pub fn take_arrived(&mut self, bytes_max: usize) -> Option<Packet> {
+        self.settle();
+        let unread = self.buffer.as_ref()?.get(self.unread.clone())?;
+        let Header { payload_bytes, sequence, .. } = Header::first(unread)?;
+        let is_whole = unread.len() >= HEADER_BYTES + payload_bytes;
+        if !is_whole || sequence != self.sequence || payload_bytes > bytes_max || self.joining.is_some() {
+            return None;
+        }
+        self.lent_bytes = HEADER_BYTES + payload_bytes;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.joined = vec![];
+        self.detach(payload_bytes)
+    }
+
     /// As [`Self::read_packet`]; the packet owns its bytes, so the stream can be used while it is looked at.
     pub async fn take_packet(&mut self, bytes_max: usize) -> Result<Option<Packet>, PacketError> {
         match self.read_whole(bytes_max).await? {

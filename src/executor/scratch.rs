@@ -6,11 +6,12 @@ use crate::limits::LEXERS_KEPT_MAX;
 use crate::sql::Lexed;
 
 thread_local! {
-    static FREE: RefCell<Vec<Lexed>> = const { RefCell::new(Vec::new()) };
+    /// Boxed, so that only pointers move.
+    static FREE: RefCell<Vec<Box<Lexed>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A [`Lexed`] on loan from its thread; dropping it gives it back.
-pub(super) struct Scratch(Option<Lexed>);
+pub(super) struct Scratch(Option<Box<Lexed>>);
 
 impl Scratch {
     /// One that was used before, if there is one.

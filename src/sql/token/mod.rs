@@ -10,6 +10,8 @@ use super::options::{LexOptions, SqlMode};
 mod scan;
 mod trivia;
 
+use trivia::is_trivia_start;
+
 /// A range of bytes of the text; texts are shorter than 4 GiB (`limits::COMMAND_BYTES_MAX`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
@@ -253,7 +255,12 @@ impl<'a> Tokenizer<'a> {
     /// The next token; [`TokenKind::End`] again and again at the end.
     #[inline]
     pub fn next_token(&mut self) -> Result<Token, LexError> {
-        self.skip_trivia()?;
+        if self.byte(self.position) == b' ' {
+            self.position += 1;
+        }
+        if is_trivia_start(self.byte(self.position)) {
+            self.skip_trivia()?;
+        }
         let start = self.position;
         let after_dot = std::mem::replace(&mut self.after_dot, false);
         let kind = self.scan(start, after_dot)?;

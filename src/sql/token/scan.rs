@@ -9,10 +9,8 @@ impl Tokenizer<'_> {
     #[inline]
     pub(super) fn scan(&mut self, start: usize, after_dot: bool) -> Result<TokenKind, LexError> {
         let byte = self.byte(start);
-        if after_dot && is_identifier_byte(byte) {
-            return Ok(self.scan_word(start));
-        }
-        match byte {
+        let begins_word = match byte {
+            // Letters that begin nothing but words.
             b'a'
             | b'c'..=b'm'
             | b'o'..=b'w'
@@ -20,7 +18,14 @@ impl Tokenizer<'_> {
             | b'A'
             | b'C'..=b'M'
             | b'O'..=b'W'
-            | b'Y'..=b'Z' => Ok(self.scan_word(start)),
+            | b'Y'..=b'Z' => true,
+            _ => after_dot && is_identifier_byte(byte),
+        };
+        if begins_word { Ok(self.scan_word(start)) } else { self.scan_other(start, byte) }
+    }
+
+    fn scan_other(&mut self, start: usize, byte: u8) -> Result<TokenKind, LexError> {
+        match byte {
             b'0'..=b'9' => Ok(self.scan_number_or_name(start)),
             b'n' | b'N' if self.byte(start + 1) == b'\'' => {
                 self.scan_string(start, start + 1)?;

@@ -4,9 +4,14 @@
 
 use super::{LexError, Span, Tokenizer};
 
+/// Might `byte` begin something to be skipped? (The end may be that of a comment, which is looked at too.)
+#[inline]
+pub(super) fn is_trivia_start(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | b'-' | b'#' | b'/' | b'*' | 0)
+}
+
 impl Tokenizer<'_> {
     /// Moves to the next byte of code, or to the end.
-    #[inline]
     pub(super) fn skip_trivia(&mut self) -> Result<(), LexError> {
         loop {
             match self.byte(self.position) {

@@ -47,7 +47,8 @@ mod views;
 mod wording;
 mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -118,6 +119,8 @@ pub struct Executor {
     sequences: Sequences,
     resolver: Arc<Resolver>,
     shapes: TableShapes,
+    /// By the number of the handshake's collation.
+    initial_settings: Mutex<HashMap<u16, Settings>>,
 }
 
 impl Executor {
@@ -141,6 +144,7 @@ impl Executor {
             sequences: Sequences::default(),
             resolver,
             shapes: TableShapes::default(),
+            initial_settings: Mutex::default(),
         }
     }
 
@@ -175,6 +179,16 @@ impl Executor {
         &self.options
     }
 
+    /// The settings of sessions that begin with this collation. They share them, so that a connection which has them
+    /// is known by its pointer.
+    fn initial_settings(&self, collation: u16) -> Settings {
+        let seed = self.options.fingerprint_seed;
+        // Only collations that exist have a place: what clients make up must not fill memory.
+        let Some(names) = handshake_names(collation) else { return Settings::new(None, seed) };
+        let mut known = self.initial_settings.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(collation).or_insert_with(|| Settings::new(Some(names), seed)).clone()
+    }
+
     fn new_session(&self, client: &ClientInfo) -> Result<Session> {
         let identity = Identity {
             connection_id: client.entry.id().0,
@@ -183,7 +197,8 @@ impl Executor {
         };
         let of_user = self.options.user_modes.iter().find(|(user, _)| **user == *client.user);
         let mode = of_user.map_or(self.options.transaction_mode, |(_, mode)| *mode);
-        let settings = Settings::new(handshake_names(client.collation), self.options.fingerprint_seed)
+        let settings = self
+            .initial_settings(client.collation)
             .with_initial_mode(mode)
             .with_initial_gather(self.options.gather.is_allowed);
         let mut session = Session::new(identity, settings);

@@ -201,6 +201,8 @@ error_kinds! {
     SelectColumnCount = 1222 b"21000" None, Client;
     /// A statement for all shards where that is not allowed.
     ScatterDisallowed = 1235 b"42000" Some("VT09026: "), Client;
+    /// `VEXPLAIN` would change rows.
+    VexplainRuns = 1105 b"HY000" Some("VT09008: "), Client;
     /// Several rows where variables take one.
     TooManyRows = 1172 b"42000" None, Client;
     /// Several rows where one is expected.

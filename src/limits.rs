@@ -60,6 +60,9 @@ pub const TRANSPORT_BUFFERS_KEPT_MAX: usize = 256;
 /// Rows of one INSERT that is split over shards: each needs bookkeeping until its place is known.
 pub const INSERT_ROWS_MAX: usize = 1_000_000;
 
+/// Queries of one statement that `VEXPLAIN` lists.
+pub const LOGGED_QUERIES_MAX: usize = 10_000;
+
 /// Bytes of a reply that the router keeps from the client to look at itself (`SELECT … INTO @x`, cursors).
 pub const CAPTURED_REPLY_BYTES_MAX: usize = 64 << 20;
 

@@ -1,11 +1,10 @@
-//! `VEXPLAIN` and COM_FIELD_LIST: questions about plans and tables.
+//! COM_FIELD_LIST, and names of keyspaces in texts for servers.
 
 use super::Executor;
 use super::job::Job;
 use super::job::flavor_of;
 use super::place;
-use super::table::Table;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::server::ClientStream;
 use crate::session::Session;
 use crate::sql::ident::quoted;
@@ -14,29 +13,6 @@ use crate::topology::Snapshot;
 use crate::wire::{Command, ReplyKind, StatusFlags, StatusPatch};
 
 impl Executor {
-    /// `VEXPLAIN [PLAN] statement`: the router's own plan, as text.
-    pub(super) async fn vexplain(&self, job: &mut Job<'_>) -> Result<()> {
-        let text = String::from_utf8_lossy(job.text).into_owned();
-        let mut words = text.split_whitespace();
-        words.next();
-        let mut rest = text.trim_start()["vexplain".len()..].trim_start();
-        if let Some(word) = words.next()
-            && word.eq_ignore_ascii_case("plan")
-        {
-            rest = rest[word.len()..].trim_start();
-        } else if rest.split_whitespace().next().is_some_and(|word| {
-            ["all", "queries", "trace", "keys"].iter().any(|known| word.eq_ignore_ascii_case(known))
-        }) {
-            return Err(Error::unsupported("VEXPLAIN other than VEXPLAIN PLAN"));
-        }
-        let plan = self.plan_of_text(job, rest.as_bytes())?;
-        let mut table = Table::of_text(["Plan"]);
-        for line in crate::plan::describe(&plan, rest).lines() {
-            table.push([line]);
-        }
-        self.send_table(job, table).await
-    }
-
     /// COM_FIELD_LIST: the columns of a table, with defaults. Old clients use it for completion.
     pub(super) async fn field_list(
         &self,

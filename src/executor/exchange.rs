@@ -45,6 +45,14 @@ pub(super) enum Payload<'a> {
     Query(&'a [u8]),
 }
 
+impl Payload<'_> {
+    fn text(&self) -> &[u8] {
+        match self {
+            Payload::Execute(text, _) | Payload::Query(text) => text,
+        }
+    }
+}
+
 impl Executor {
     /// Runs a statement at `target` and forwards the reply to the client.
     pub(super) async fn forward(
@@ -54,6 +62,9 @@ impl Executor {
         payload: Payload<'_>,
         is_write: bool,
     ) -> Result<ReplySummary> {
+        if let Some(log) = &job.session.query_log {
+            log.push(target, payload.text());
+        }
         let needs = job.needs();
         if is_write && job.session.transaction.is_active() {
             check_write(job.session, std::slice::from_ref(target))?;

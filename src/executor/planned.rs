@@ -303,7 +303,7 @@ impl Executor {
     }
 
     /// The plan of the job's statement, from the cache if it is there.
-    fn plan(&self, job: &Job<'_>) -> Result<Arc<Plan>> {
+    pub(super) fn plan(&self, job: &Job<'_>) -> Result<Arc<Plan>> {
         self.plan_of(job.session, &job.snapshot, job.text, job.lexed)
     }
 
@@ -386,6 +386,9 @@ impl Executor {
 
     /// Where another text in the job's place is prepared.
     pub(super) fn place_of_text(&self, job: &Job<'_>, text: &[u8]) -> Result<Preparation> {
+        if let Some(target) = place::explicit(job.session, &job.snapshot)? {
+            return Ok(Preparation::AtServer(target, text.to_vec()));
+        }
         let plan = self.plan_of_text(job, text)?;
         let keyspace = match &plan.root {
             Primitive::Route(Route { keyspace: Some(keyspace), .. }) => keyspace.to_string(),

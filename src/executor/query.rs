@@ -133,13 +133,13 @@ impl Executor {
             StatementKind::Call
             | StatementKind::Describe
             | StatementKind::Do
-            | StatementKind::Explain
             | StatementKind::Flush
             | StatementKind::TableMaintenance => self.planned(job).await,
             StatementKind::Prepare => self.prepare_text(job).await,
             StatementKind::Execute => Box::pin(self.execute_text(job)).await,
             StatementKind::Deallocate => self.deallocate_text(job),
-            StatementKind::Vexplain => self.vexplain(job).await,
+            StatementKind::Explain => self.explain(job).await,
+            StatementKind::Vexplain => Box::pin(self.vexplain(job)).await,
             other => self.at_certain_place(job, other).await,
         }
     }

@@ -62,6 +62,9 @@ impl ShardExecutor for ShardAccess<'_> {
         let mut leases = Vec::with_capacity(queries.len());
         for query in queries {
             let target = self.target(keyspace, query.shard);
+            if let Some(log) = &self.session.query_log {
+                log.push(&target, &query.text);
+            }
             leases.push((self.lease(&target).await?, query.text));
         }
         open_all(leases, &self.session.returns, self.session.tolerated.as_ref()).await

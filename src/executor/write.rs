@@ -35,6 +35,9 @@ impl Executor {
         texts: &[(Target, Vec<u8>)],
         is_transactional: bool,
     ) -> Result<Vec<WriteOutcome>> {
+        if let Some(log) = &session.query_log {
+            texts.iter().for_each(|(target, text)| log.push(target, text));
+        }
         let targets: Vec<Target> = texts.iter().map(|(target, _)| target.clone()).collect();
         if let [(target, text)] = texts {
             if session.transaction.is_active() {

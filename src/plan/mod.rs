@@ -5,6 +5,7 @@
 //! [`primitive`]). A plan knows no topology: the same plan serves before and after a resharding. Whatever cannot
 //! be planned is refused as `VT12001: unsupported: …`.
 
+mod column_usage;
 mod describe;
 mod layout;
 mod operator;
@@ -16,6 +17,7 @@ mod statement;
 
 use std::sync::Arc;
 
+pub use column_usage::column_usage;
 pub use describe::describe;
 pub use semantics::session::ROUTER_VARIABLES;
 pub use source::Placeholder;

@@ -8,6 +8,7 @@ pub mod diagnostics;
 pub mod lease;
 pub mod prepared;
 pub mod prepared_text;
+pub mod query_log;
 pub mod settings;
 pub mod target;
 pub mod transaction;
@@ -27,6 +28,7 @@ use diagnostics::Diagnostics;
 use lease::{Returns, Tolerated};
 use prepared::PreparedStatements;
 use prepared_text::PreparedTexts;
+use query_log::QueryLog;
 use settings::Settings;
 use target::SessionTarget;
 use transaction::{Completion, Mode, Transaction};
@@ -56,6 +58,8 @@ pub struct Session {
     pub directives: Option<Arc<Directives>>,
     /// Connections of the running statement are noted, so that what they do can be ended without closing them.
     pub is_watched: bool,
+    /// What the running statement sends is noted here.
+    pub query_log: Option<QueryLog>,
     /// Where errors of single shards go while a statement goes on without them.
     pub tolerated: Option<Tolerated>,
     pub transaction: Transaction,
@@ -89,6 +93,7 @@ impl Session {
             directives: None,
             is_watched: false,
             tolerated: None,
+            query_log: None,
             transaction: Transaction::default(),
             returns: Returns::default(),
             prepared: PreparedStatements::default(),
@@ -121,6 +126,7 @@ impl Session {
         self.settings_override = None;
         self.directives = None;
         self.tolerated = None;
+        self.query_log = None;
         if let Some(target) = self.target_afterwards.take() {
             self.target = target;
         }

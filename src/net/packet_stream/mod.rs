@@ -264,7 +264,7 @@ impl PacketStream {
         let Some(header) = self.wait_for_header().await? else { return Ok(None) };
         let payload_bytes = header.payload_bytes;
         if payload_bytes > bytes_max {
-            return Err(PacketError::TooLarge { bytes_max });
+            return Err(self.too_large(bytes_max));
         }
         if HEADER_BYTES + payload_bytes > TRANSPORT_BUFFER_BYTES {
             self.begin_part(header, bytes_max)?;
@@ -302,10 +302,16 @@ impl PacketStream {
         }
     }
 
+    /// The packet is not read; but it counts, so that an answer has the number that the peer expects behind it.
+    fn too_large(&mut self, bytes_max: usize) -> PacketError {
+        self.sequence = self.sequence.wrapping_add(1);
+        PacketError::TooLarge { bytes_max }
+    }
+
     /// Takes the header of a part off the buffer.
     fn begin_part(&mut self, header: Header, bytes_max: usize) -> Result<(), PacketError> {
         if header.payload_bytes > bytes_max.saturating_sub(self.joined.len()) {
-            return Err(PacketError::TooLarge { bytes_max });
+            return Err(self.too_large(bytes_max));
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.consume(HEADER_BYTES);

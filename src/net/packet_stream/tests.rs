@@ -148,7 +148,13 @@ async fn a_read_cancelled_within_a_large_packet_goes_on() {
 async fn limits_and_order_are_kept() {
     let (mut ours, mut peer) = pair();
     peer.write_all(&packet(0, b"12345")).await.unwrap();
+    let before = *ours.sequence_mut();
     assert!(matches!(ours.read_packet(4).await, Err(PacketError::TooLarge { bytes_max: 4 })));
+    assert_eq!(
+        *ours.sequence_mut(),
+        before.wrapping_add(1),
+        "an answer comes behind the packet that was refused"
+    );
 
     let (mut ours, mut peer) = pair();
     peer.write_all(&packet(1, b"x")).await.unwrap();

@@ -24,6 +24,7 @@ use crate::engine;
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
 use crate::plan::primitive::{Gather, Piece, Template};
 use crate::session::diagnostics::{Diagnostic, Level};
+use crate::session::transaction::Pin;
 use crate::sql::{Arg, ArgKind, Directives, syntax_error};
 use crate::topology::{Keyspace, KeyspaceName, Snapshot};
 use crate::wire::{ColumnDefinition, ReplySummary};
@@ -76,6 +77,10 @@ impl Executor {
         }
         if job.session.target.system_database.is_some() {
             return Err(Error::unsupported(format!("{} in a system database", gather.reason)));
+        }
+        if job.session.transaction.pins().any(|(_, pin)| pin == Pin::TemporaryTable) {
+            // The host would not see them.
+            return Err(Error::unsupported(format!("{} beside temporary tables", gather.reason)));
         }
         let is_open = |arg: &&Arg| matches!(arg.kind, ArgKind::Placeholder(_));
         if let Some(arg) = job.lexed.args.iter().find(is_open).filter(|_| job.execution.is_none()) {

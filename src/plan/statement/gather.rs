@@ -24,6 +24,13 @@ pub(super) fn plan(
     analysis: &Analysis,
     reason: &str,
 ) -> Result<Gather> {
+    let is_match = |index: usize| {
+        source.is_keyword(index, "match")
+            && source.tokens().get(index + 1).is_some_and(|token| token.kind == TokenKind::LParen)
+    };
+    if (0..source.tokens().len()).any(is_match) {
+        return Err(Error::unsupported("MATCH … AGAINST over several shards"));
+    }
     let found = collect(ctx, source, query, analysis)?;
     if found.references.len() > INPUTS_MAX {
         return Err(Error::unsupported(format!("a query over shards of more than {INPUTS_MAX} tables")));

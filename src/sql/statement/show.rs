@@ -106,7 +106,10 @@ pub fn parse_show(text: &[u8], options: &LexOptions) -> Result<Show> {
         ShowKind::TransactionStatus => {
             cursor.accept("for");
             let token = cursor.accept_kind(TokenKind::String).ok_or_else(|| cursor.syntax_error())?;
-            show.table = Some(name_of(token.span.of(cursor.text())).into_owned());
+            // Names of transactions have nothing to escape.
+            let quoted = token.span.of(cursor.text());
+            let name = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+            show.table = Some(String::from_utf8_lossy(name).into_owned());
         }
         ShowKind::UnresolvedTransactions if cursor.accept("for") => show.keyspace = Some(cursor.name()?),
         ShowKind::VschemaVindexes if cursor.accept_any(&["from", "on"]) => {

@@ -12,6 +12,7 @@ use crate::plan::{FoundTable, Plan, PlanContext, is_system_schema};
 use crate::sql::{Ddl, DdlObject, DdlVerb, StatementKind, TokenKind};
 use crate::topology::KeyspaceName;
 use crate::vschema::TableKind;
+use crate::vschema::model::ForeignKeyMode;
 
 pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
     let kind = source.lexed().kind;
@@ -34,6 +35,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
         let query = source.query(&Edits::default());
         return Ok(route_plan(kind, None, Routing::SystemSchema(None), query, Several::Never));
     };
+    refuse_foreign_keys(ctx, source, &keyspace)?;
     let query = source.query(&edits);
     if !ctx.is_sharded(&keyspace) {
         return Ok(route_plan(kind, Some(keyspace), Routing::Unsharded, query, Several::Never));
@@ -47,6 +49,21 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
         _ => (Routing::Scatter, Several::WriteSame(query.clone())),
     };
     Ok(route_plan(kind, Some(keyspace), routing, query, several))
+}
+
+/// `foreignKeyMode: disallow` of the VSchema: no table may get a foreign key.
+fn refuse_foreign_keys(ctx: &PlanContext<'_>, source: &Source<'_>, keyspace: &KeyspaceName) -> Result<()> {
+    let schema = ctx.vschema.keyspace(keyspace);
+    let is_allowed = schema.is_none_or(|schema| schema.foreign_key_mode() != ForeignKeyMode::Disallow);
+    let StatementKind::Ddl(Ddl { object: DdlObject::Table, verb: DdlVerb::Alter | DdlVerb::Create, .. }) =
+        source.lexed().kind
+    else {
+        return Ok(());
+    };
+    if is_allowed || !(0..source.tokens().len()).any(|index| source.is_keyword(index, "references")) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Other, "VT10001: foreign key constraints are not allowed"))
 }
 
 fn rows_of_each(query: Query) -> Several {

@@ -6,7 +6,7 @@ use crate::limits::LEXERS_KEPT_MAX;
 use crate::sql::Lexed;
 
 thread_local! {
-    /// Boxed, so that only pointers move.
+    #[expect(clippy::vec_box, reason = "large, and moved twice by each statement: so only pointers move")]
     static FREE: RefCell<Vec<Box<Lexed>>> = const { RefCell::new(Vec::new()) };
 }
 

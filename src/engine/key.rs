@@ -389,7 +389,7 @@ mod tests {
     fn enum_float_and_json_are_refused() {
         for column_type in [ColumnType::ENUM, ColumnType::FLOAT, ColumnType::JSON] {
             let error = KeyPart::new(&plain(false), &[column(column_type)], 0, Use::Order).unwrap_err();
-            assert_eq!(error.kind(), Some(crate::error::ErrorKind::Unsupported));
+            assert_eq!(error.kind(), Some(ErrorKind::Unsupported));
         }
     }
 

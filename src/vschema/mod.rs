@@ -14,7 +14,7 @@ pub mod vindex;
 
 pub use column_type::ColumnType;
 pub use resolve::ResolvedTable;
-pub use schema::{KeyspaceSchema, Mirror, VSchema};
+pub use schema::{ColumnsOfTables, KeyspaceSchema, Mirror, VSchema};
 pub use table::{
     AutoIncrement, Column, ColumnName, ColumnVindex, QualifiedTable, Table, TableKind, TableName,
 };

@@ -25,6 +25,9 @@ pub struct VSchema {
     pub(super) model: Arc<Model>,
 }
 
+/// Tables and their columns.
+pub type ColumnsOfTables = Vec<(TableName, Vec<Column>)>;
+
 /// One keyspace.
 #[derive(Clone, Debug)]
 pub struct KeyspaceSchema {
@@ -103,7 +106,7 @@ impl VSchema {
     /// know better than any list of the VSchema's own, which may be as old as its file. Tables that an unsharded keyspace has beside the listed ones
     /// become known, and unqualified names may mean them when no listed table has that name.
     #[must_use]
-    pub fn with_columns(&self, columns_of: &dyn Fn(&KeyspaceName) -> Vec<(TableName, Vec<Column>)>) -> Self {
+    pub fn with_columns(&self, columns_of: &dyn Fn(&KeyspaceName) -> ColumnsOfTables) -> Self {
         let mut vschema = self.clone();
         for keyspace in vschema.keyspaces.values_mut() {
             for (name, columns) in columns_of(&keyspace.name) {

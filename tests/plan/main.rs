@@ -2,16 +2,18 @@
 //!
 //! A case is `plan key=value …`, SQL, `----` and the expected tree, ended by an empty line; lines that begin with
 //! `#` are comments. `ROUTER_BLESS=1 cargo test --test plan` writes what comes out.
-//! Keys: `keyspace` (the session's; none without it), `vschema` (file, `main` without it).
+//! Keys: `keyspace` (the session's; none without it), `vschema` (file, `main` without it), `schema` (file of `schema/`:
+//! what servers say about their tables; nothing without it).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shardgate::plan::{self, PlanContext};
-use shardgate::schema::Schemas;
+use shardgate::schema::{Column, Relation, Schema, Schemas};
 use shardgate::sql::{LexOptions, Lexed, lex, normalized_text};
 use shardgate::topology::{KeyspaceName, TabletType};
 use shardgate::vschema::VSchema;
@@ -112,13 +114,15 @@ fn run(root: &Path, case: &Case<'_>) -> String {
     let model = Model::parse(&fs::read_to_string(file).unwrap(), &mut Vec::new()).unwrap();
     let vschema = VSchema::build(model, &no_files);
     assert_eq!(vschema.errors().collect::<Vec<_>>(), Vec::<&str>::new());
+    let schemas = option("schema").map_or(Schemas::default(), |name| schemas(root, name));
+    let vschema = schemas.complete(&vschema);
     let databases: Vec<_> =
         vschema.keyspaces().map(|k| (format!("vt_{}", k.name()).into(), k.name().clone())).collect();
     let keyspace = option("keyspace").map(KeyspaceName::from);
     let options = LexOptions::default();
     let ctx = PlanContext {
         vschema: &vschema,
-        schemas: &Schemas::default(),
+        schemas: &schemas,
         keyspace: keyspace.as_ref(),
         tablet_type: TabletType::Primary,
         databases: &databases,
@@ -131,6 +135,26 @@ fn run(root: &Path, case: &Case<'_>) -> String {
         Ok(plan) => plan::describe(&plan, &normalized_text(text, &lexed)),
         Err(error) => format!("{}: {}\n", error.errno(), String::from_utf8_lossy(error.message())),
     }
+}
+
+/// `{keyspace: {table: {"columns": {name: type}, "view": definition}}}`
+fn schemas(root: &Path, name: &str) -> Schemas {
+    type Keyspaces = serde_json::Map<String, serde_json::Value>;
+    let text = fs::read_to_string(root.join("schema").join(format!("{name}.json"))).unwrap();
+    let keyspaces: Keyspaces = serde_json::from_str(&text).unwrap();
+    keyspaces.iter().fold(Schemas::default(), |schemas, (keyspace, tables)| {
+        let relation = |(name, table): (&String, &serde_json::Value)| {
+            let columns = table["columns"].as_object().unwrap().iter();
+            let columns = columns.map(|(name, kind)| {
+                let kind = kind.as_str().unwrap();
+                Column::new(name, kind, kind)
+            });
+            let definition = table.get("view").map(|text| text.as_str().unwrap().into());
+            Relation { columns: columns.collect(), definition, ..Relation::new(name) }
+        };
+        let schema = Schema::new(tables.as_object().unwrap().iter().map(relation), None);
+        schemas.with(keyspace.as_str().into(), Arc::new(schema))
+    })
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

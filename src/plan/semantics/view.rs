@@ -5,33 +5,57 @@
 //! keyspaces are tables like any other.
 
 use super::analyze::{Analyzer, Ctes};
+use super::from::idents;
 use super::{Block, Columns, Output, Restriction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::PlanContext;
 use crate::plan::source::Source;
 use crate::schema::Relation;
-use crate::sql::ast::{Ident, Statement};
+use crate::sql::ast::{Ident, Statement, TableFactor, TableWithJoins};
 use crate::sql::{LexFlags, LexOptions, Lexed};
 use crate::topology::KeyspaceName;
+use std::sync::Arc;
 
 impl Analyzer<'_> {
     /// The view that a table's name means, if it is one of a sharded keyspace.
     pub(super) fn view(&mut self, idents: &[&Ident]) -> Result<Option<Block>> {
-        let (qualifier, name) = match idents {
-            [name] => (None, *name),
-            [keyspace, name] => (Some(*keyspace), *name),
-            _ => return Ok(None),
-        };
-        let found = self.ctx.find_view(qualifier.map(|name| name.value.as_str()), &name.value);
-        let Some((keyspace, view)) = found.filter(|(keyspace, _)| self.ctx.is_sharded(keyspace)) else {
-            return Ok(None);
-        };
-        let block = self.view_block(keyspace, view)?;
-        if let Some(qualifier) = qualifier {
+        let Some((keyspace, view)) = self.find_view(idents) else { return Ok(None) };
+        let (keyspace, view) = (keyspace.clone(), Arc::clone(view));
+        let block = self.view_block(&keyspace, &view)?;
+        if let [qualifier, name] = idents {
             let range = self.source.ident_range(qualifier)?.start..self.source.ident_range(name)?.start;
             self.analysis.edits.remove(range);
         }
         Ok(Some(block))
+    }
+
+    /// Rows are changed in tables: through a view a server would change sharding keys and what lookup tables know
+    /// without the router's knowledge.
+    pub(crate) fn refuse_views(&self, tables: &TableWithJoins) -> Result<()> {
+        for factor in std::iter::once(&tables.relation).chain(tables.joins.iter().map(|join| &join.relation))
+        {
+            match factor {
+                TableFactor::NestedJoin { table_with_joins, .. } => self.refuse_views(table_with_joins)?,
+                TableFactor::Table { name, .. } => {
+                    let names = idents(name)?;
+                    if let Some((_, view)) = self.find_view(&names) {
+                        return Err(Error::unsupported(format!("changes through the view {}", view.name)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn find_view(&self, idents: &[&Ident]) -> Option<(&KeyspaceName, &Arc<Relation>)> {
+        let (qualifier, name) = match idents {
+            [name] => (None, *name),
+            [keyspace, name] => (Some(&*keyspace.value), *name),
+            _ => return None,
+        };
+        let found = self.ctx.find_view(qualifier, &name.value);
+        found.filter(|(keyspace, _)| self.ctx.is_sharded(keyspace))
     }
 
     fn view_block(&mut self, keyspace: &KeyspaceName, view: &Relation) -> Result<Block> {

@@ -38,6 +38,7 @@ pub(super) fn plan(
         None => from,
     };
     for table in tables {
+        analyzer.refuse_views(table)?;
         analyzer.table_with_joins(table, &mut scope, &ctes)?;
     }
     for target in &delete.tables {

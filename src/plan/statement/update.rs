@@ -30,6 +30,7 @@ pub(super) fn plan(
     if update.from.is_some() {
         return Err(Error::unsupported("UPDATE … FROM"));
     }
+    analyzer.refuse_views(&update.table)?;
     analyzer.table_with_joins(&update.table, &mut scope, &ctes)?;
     let from = 0..analyzer.analysis.instances.len();
     if let Some(condition) = &update.selection {

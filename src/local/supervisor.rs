@@ -172,8 +172,10 @@ mod tests {
     fn a_frozen_child_stands_still_goes_on_and_can_be_killed() {
         let (mut child, _dir) = spawn("while :; do sleep 0.05; done");
         child.signal(Signal::Stop);
+        wait_until(STOP_WAIT, || process_state(child.pid()) == Some('T'));
         assert_eq!(process_state(child.pid()), Some('T'));
         child.signal(Signal::Continue);
+        wait_until(STOP_WAIT, || process_state(child.pid()) != Some('T'));
         assert_ne!(process_state(child.pid()), Some('T'));
         assert!(child.is_running());
         child.signal(Signal::Kill);
@@ -197,6 +199,8 @@ mod tests {
         let mut line = String::new();
         BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let pid: u32 = line.trim().parse().unwrap();
+        // It is a copy of the shell until it has become the command.
+        wait_until(STOP_WAIT, || is_process_of(pid, "61"));
         assert!(is_process_of(pid, "61"));
         // `sleep 60` holds the writing end of the pipe: its death is the parent's death to the supervisor.
         let kill = "for p in $(cat /proc/\"$1\"/task/*/children); do \

@@ -62,10 +62,11 @@ fn fixed(decimals: u8) -> u8 {
     if decimals == 39 { 31 } else { decimals }
 }
 
-/// Whether the statement groups, removes duplicates or sorts a join.
+/// Whether the statement groups, removes duplicates, or sorts a join or what a sub-query selects, which may be a join too.
 pub fn may_use_temporary(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    let sorts_a_join = sql.contains("order by") && (sql.contains("join") || sql.contains("from a, b"));
+    let joins = ["join", "from a, b", "exists (select", "in (select"].iter().any(|words| sql.contains(words));
+    let sorts_a_join = sql.contains("order by") && joins;
     sorts_a_join || ["group by", "distinct", "union"].iter().any(|words| sql.contains(words))
 }
 

@@ -4,11 +4,8 @@
 //! the statement did; shards that join later set it with their BEGIN.
 
 use super::Executor;
-use super::transaction::run;
 use crate::error::{ERRNO_DEADLOCK, Result};
 use crate::session::Session;
-
-use futures_util::future::join_all;
 
 /// The savepoint around the statement; no client can have one of this name in use for long.
 const COMPOUND_SAVEPOINT: &str = "_shardgate_compound";
@@ -62,17 +59,6 @@ impl Executor {
     }
 
     async fn back_to_compound(&self, session: &mut Session) {
-        let statement = format!("ROLLBACK TO SAVEPOINT {COMPOUND_SAVEPOINT}");
-        let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
-        let outcomes = join_all(participants.map(|shard| async {
-            let outcome = run(shard, &statement).await;
-            (shard.target.clone(), outcome)
-        }))
-        .await;
-        for (target, outcome) in outcomes {
-            if let Err(error) = outcome {
-                session.transaction.lose(&target, error);
-            }
-        }
+        self.take_back_to(session, COMPOUND_SAVEPOINT, |shard| shard.in_transaction).await;
     }
 }

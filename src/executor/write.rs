@@ -17,6 +17,7 @@ use crate::error::{ERRNO_DEADLOCK, Error, Result};
 use crate::gateway::Target;
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
+use crate::session::transaction::ShardSession;
 use crate::wire::{Command, OkPacket, ReplySummary};
 
 /// Savepoint around a statement; no client can have one of this name in use for long.
@@ -154,9 +155,19 @@ impl Executor {
 
     /// After a failure inside a transaction: nothing of the statement may stay behind.
     async fn take_back(&self, session: &mut Session, texts: &[(Target, Vec<u8>)]) {
-        let statement = format!("ROLLBACK TO SAVEPOINT {STATEMENT_SAVEPOINT}");
-        let shards = session.transaction.shards.iter_mut();
-        let participants = shards.filter(|shard| texts.iter().any(|(target, _)| *target == shard.target));
+        let is_concerned = |shard: &ShardSession| texts.iter().any(|(target, _)| *target == shard.target);
+        self.take_back_to(session, STATEMENT_SAVEPOINT, is_concerned).await;
+    }
+
+    /// Rolls the shards that are concerned back to a savepoint of the router's; one that cannot is lost to the transaction.
+    pub(super) async fn take_back_to(
+        &self,
+        session: &mut Session,
+        name: &str,
+        is_concerned: impl Fn(&ShardSession) -> bool,
+    ) {
+        let statement = format!("ROLLBACK TO SAVEPOINT {name}");
+        let participants = session.transaction.shards.iter_mut().filter(|shard| is_concerned(shard));
         let outcomes = join_all(participants.map(|shard| async {
             let outcome = run(shard, &statement).await;
             (shard.target.clone(), outcome)

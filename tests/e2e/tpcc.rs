@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::client::{Client, Reply};
 use crate::compare::Comparison;
 use crate::environment::{Environment, Keyspace, Topology, create_database};
-use crate::params;
+use crate::generated;
 use crate::protocol::Case;
 use crate::random::Random;
 use crate::script::Order;
@@ -135,15 +135,7 @@ fn answer(client: &mut Client, sql: &str, is_prepared: bool) -> Result<Vec<Reply
     if !is_prepared || !is_preparable {
         return Ok(client.query(sql)?);
     }
-    let (text, list) = params::extract(sql);
-    match client.prepare(&text)? {
-        Ok(statement) => {
-            let replies = client.execute(statement.id, &list)?;
-            client.close(statement.id)?;
-            Ok(replies)
-        }
-        Err(error) => Ok(vec![Reply::Err(error)]),
-    }
+    Ok(generated::answer(client, sql, true)?)
 }
 
 fn load() -> Vec<String> {

@@ -165,6 +165,8 @@ error_kinds! {
     UnknownCommand = 1047 b"08S01" None, Client;
     /// A prepared statement id that does not exist.
     UnknownStatement = 1243 b"HY000" None, Client;
+    /// Rows are fetched from a statement that has no cursor.
+    NoOpenCursor = 1421 b"HY000" None, Client;
     /// A savepoint that does not exist.
     UnknownSavepoint = 1305 b"42000" None, Client;
     /// A table that does not exist.

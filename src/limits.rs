@@ -66,6 +66,18 @@ pub const LOGGED_QUERIES_MAX: usize = 10_000;
 /// Bytes of a reply that the router keeps from the client to look at itself (`SELECT … INTO @x`, cursors).
 pub const CAPTURED_REPLY_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of one cursor's rows that stay in memory; more go to a file.
+pub const SPOOL_MEMORY_BYTES: usize = 64 << 10;
+
+/// Bytes of all cursors that stay in memory; beyond them every cursor's go to its file.
+pub const SPOOL_MEMORY_BYTES_MAX: u64 = 64 << 20;
+
+/// Cursors whose rows are in files: each keeps a file descriptor.
+pub const SPOOL_FILES_MAX: u64 = 1_024;
+
+/// Bytes of rows that a cursor reads from its file at once.
+pub const CURSOR_READ_BYTES: usize = 64 << 10;
+
 /// Tables whose keys and columns the router remembers for some seconds.
 pub const TABLE_SHAPES_KEPT_MAX: usize = 10_000;
 

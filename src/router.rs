@@ -20,6 +20,7 @@ use crate::executor::{Executor, ExecutorOptions, GatherLimits};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::net::SpoolSpace;
 use crate::server::{Options, Parts, Registry, Server, UserStore, Workers};
 use crate::session::transaction::Mode;
 use crate::store::Snapshots;
@@ -200,6 +201,7 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
             .iter()
             .map(|(user, chosen)| (user.clone(), mode(*chosen)))
             .collect(),
+        cursor_space: Arc::new(SpoolSpace::new(config.cursor.dir.clone(), config.cursor.bytes_max)),
         faults: Faults::new(config.fault_dir.clone()),
         gather: GatherLimits {
             is_allowed: config.gather.allow,
@@ -235,6 +237,7 @@ fn register_metrics(
     let misses = metrics.counter("shardgate_plan_cache_misses_total", "Lookups that found no plan.", &[]);
     let gathers = metrics.counter("shardgate_gathers_total", "Queries whose tables were gathered.", &[]);
     let gathered = metrics.counter("shardgate_gathered_rows_total", "Rows gathered for them.", &[]);
+    let waiting = metrics.gauge("shardgate_cursor_bytes", "Bytes of rows that wait in cursors.", &[]);
     let version = metrics.gauge("shardgate_snapshot_version", "Version of VSchema and topology.", &[]);
     let (gateway, executor, snapshots) = (gateway.clone(), executor.clone(), snapshots.clone());
     let weak = Arc::downgrade(metrics);
@@ -246,6 +249,7 @@ fn register_metrics(
         let (gather_count, row_count) = executor.gather_numbers();
         gathers.absolute(gather_count);
         gathered.absolute(row_count);
+        waiting.set(executor.cursor_bytes() as f64);
         version.set(snapshots.peek().version as f64);
         let Some(metrics) = weak.upgrade() else { return };
         for status in gateway.tablets() {

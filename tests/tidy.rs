@@ -37,16 +37,16 @@ const LAYERS: &[(&str, &str)] = &[
     // Layer 5: one client's conversation. The server knows nothing of SQL; the executor plugs into it.
     (
         "executor",
-        "backend engine gateway plan schema server session sql topology tracker twopc value vschema wire",
+        "backend engine gateway net plan schema server session sql topology tracker twopc value vschema wire",
     ),
     ("server", "config net wire"),
-    ("session", "backend gateway sql topology value vschema wire"),
+    ("session", "backend gateway net sql topology value vschema wire"),
     // Layer 6: the edges.
     ("admin", ""),
     ("cli", "config local plan router schema sql topology vschema"),
     ("control", "gateway store twopc"),
     ("local", "topology"),
-    ("router", "admin control backend config executor gateway server session store tracker twopc"),
+    ("router", "admin control backend config executor gateway net server session store tracker twopc"),
 ];
 
 const VOCABULARY: &[&str] = &["clock", "error", "limits", "metrics"];

@@ -131,6 +131,13 @@ pub(super) const KEYS: &[Key] = keys! {
         "Bytes of rows that one such query may have copied. They lie in temporary tables of the server, not in the router.",
         |draft, given| draft.config.gather.bytes_max = given.number(1, u64::MAX)?;
 
+    "cursor.dir" = r#""/var/tmp""#,
+        "Folder for the rows of cursors that are too many for memory. The files have no names and are gone with their cursors.",
+        |draft, given| draft.config.cursor.dir = given.path()?;
+    "cursor.bytes_max" = "8589934592",
+        "Bytes of rows that wait in all cursors together until clients fetch them.",
+        |draft, given| draft.config.cursor.bytes_max = given.number(1, u64::MAX)?;
+
     "topology.store" = r#""file""#,
         "Where the topology is kept: `file` or `etcd`.",
         |draft, given| draft.config.topology.store = given.choice(&STORES)?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::given::{Given, folder_of};
 use super::keys::{Draft, KEYS, Key};
 use super::{
-    AuthPlugin, BackendConfig, BackendTls, Config, GatherConfig, ListenConfig, LogConfig, LogFormat,
-    LogLevel, MysqlConfig, QueryConfig, Secret, ServerTls, StoreKind, TopologyConfig, TransactionConfig,
-    TransactionMode, VSchemaConfig,
+    AuthPlugin, BackendConfig, BackendTls, Config, CursorConfig, GatherConfig, ListenConfig, LogConfig,
+    LogFormat, LogLevel, MysqlConfig, QueryConfig, Secret, ServerTls, StoreKind, TopologyConfig,
+    TransactionConfig, TransactionMode, VSchemaConfig,
 };
 use crate::limits;
 use crate::topology::{TabletType, TabletTypeNames};
@@ -182,6 +182,7 @@ impl Draft {
                 pool_lifetime: Duration::ZERO,
             },
             gather: GatherConfig { allow: true, rows_max: 0, bytes_max: 0 },
+            cursor: CursorConfig { dir: PathBuf::new(), bytes_max: 0 },
             topology: TopologyConfig { store: StoreKind::File, file: PathBuf::new(), endpoints: Vec::new() },
             vschema: VSchemaConfig { dir: PathBuf::new() },
             transaction: TransactionConfig {

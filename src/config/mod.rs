@@ -36,6 +36,8 @@ pub struct Config {
     pub backend: BackendConfig,
     /// Queries whose tables are gathered at one server.
     pub gather: GatherConfig,
+    /// Rows that wait until clients fetch them.
+    pub cursor: CursorConfig,
     /// Where keyspaces, shards and servers are listed.
     pub topology: TopologyConfig,
     /// Where the tables' distribution is described.
@@ -62,6 +64,15 @@ pub struct GatherConfig {
     /// Rows that one statement may copy.
     pub rows_max: u64,
     /// Bytes of rows that one statement may copy.
+    pub bytes_max: u64,
+}
+
+/// `[cursor]`: results of cursors, until clients fetch their rows.
+#[derive(Clone, Debug)]
+pub struct CursorConfig {
+    /// Folder for what is too much for memory.
+    pub dir: PathBuf,
+    /// Bytes of all cursors together.
     pub bytes_max: u64,
 }
 

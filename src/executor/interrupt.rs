@@ -74,7 +74,7 @@ impl Executor {
             }
             reason
         };
-        job.client.end_capture();
+        job.client.end_capture().await;
         self.recover(job.session).await;
         if !was_active && job.session.transaction.is_active() && job.session.settings.autocommit {
             // The statement had begun one of its own.

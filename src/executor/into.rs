@@ -83,7 +83,7 @@ impl Executor {
             };
             Box::pin(self.dispatch(&mut inner)).await
         };
-        let captured = job.client.end_capture();
+        let captured = job.client.end_capture().await;
         outcome?;
         if captured.has_overflowed {
             return Err(Error::new(

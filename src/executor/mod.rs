@@ -7,6 +7,7 @@
 mod arguments;
 mod commit;
 mod compound;
+mod cursor;
 mod ddl;
 mod describe;
 mod exchange;
@@ -58,6 +59,7 @@ use arc_swap::ArcSwap;
 use crate::backend::Names;
 use crate::error::Result;
 use crate::gateway::Gateway;
+use crate::net::SpoolSpace;
 use crate::server::{ClientInfo, ClientStream, Flow, Handler, Registry};
 use crate::session::settings::Settings;
 use crate::session::target::SessionTarget;
@@ -94,6 +96,8 @@ pub struct ExecutorOptions {
     pub transaction_mode: Mode,
     /// The same for sessions of certain users.
     pub user_modes: Vec<(String, Mode)>,
+    /// Where the rows of cursors wait.
+    pub cursor_space: Arc<SpoolSpace>,
     /// Where tests stop commits.
     pub faults: Faults,
 }
@@ -159,6 +163,11 @@ impl Executor {
     /// Queries for which rows were gathered, and those rows.
     pub fn gather_numbers(&self) -> (u64, u64) {
         self.gathers.load()
+    }
+
+    /// Bytes of rows that wait in cursors.
+    pub fn cursor_bytes(&self) -> u64 {
+        self.options.cursor_space.bytes()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -242,6 +251,9 @@ impl Handler for Executor {
                     .append(parameter, data)?;
             }
             Command::StmtClose(id) => session.prepared.remove(id),
+            Command::StmtFetch { statement_id, row_count } => {
+                Box::pin(self.fetch(session, statement_id, row_count, client)).await?;
+            }
             Command::StmtReset(id) => self.reset_statement(session, id, client)?,
             Command::FieldList { table, wildcard } => {
                 Box::pin(self.field_list(session, table, wildcard, client)).await?;

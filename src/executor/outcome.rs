@@ -25,7 +25,7 @@ impl Executor {
         let Some(summary) = summary else { return };
         note_counts(job.session, summary);
         if let Some(error) = &summary.error {
-            job.client.count_forwarded_error();
+            job.client.count_forwarded_error(error);
             job.session.diagnostics.push_error(error);
             job.session.transaction.is_one_shot &= !is_before_execution(error);
             Box::pin(self.follow_rollback(job.session, error)).await;

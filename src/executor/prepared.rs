@@ -61,6 +61,7 @@ impl Executor {
             parameter_count,
             types: Vec::new(),
             long_data: LongData::default(),
+            cursor: None,
         };
         let id = session.prepared.insert(statement)?;
         described.send(client, id, session).await
@@ -144,6 +145,7 @@ impl Executor {
     ) -> Result<()> {
         let statement = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute")?;
         let (text, lexed) = (statement.text.clone(), statement.lexed.clone());
+        statement.cursor = None;
         let types = std::mem::take(&mut statement.types);
         let long_data = std::mem::take(&mut statement.long_data);
         let parameters = execute
@@ -160,22 +162,32 @@ impl Executor {
                 execution: Some(Execution { parameters, long_data: &long_data }),
                 more_results: false,
             };
-            self.run(&mut job).await
+            if super::cursor::is_wanted(execute.flags, &job) {
+                Box::pin(self.run_for_cursor(&mut job)).await
+            } else {
+                self.run(&mut job).await.map(|()| None)
+            }
+        };
+        let (outcome, cursor) = match outcome {
+            Ok(cursor) => (Ok(()), cursor),
+            Err(error) => (Err(error), None),
         };
         if let Ok(statement) = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute") {
             statement.types = new_types.unwrap_or(types);
+            statement.cursor = cursor;
         }
         outcome
     }
 
-    /// COM_STMT_RESET: long data that was sent ahead is forgotten.
+    /// COM_STMT_RESET: long data that was sent ahead is forgotten, and the cursor is closed.
     pub(super) fn reset_statement(
         &self,
         session: &mut Session,
         id: u32,
         client: &mut ClientStream,
     ) -> Result<()> {
-        session.prepared.get_mut(id, "mysqld_stmt_reset")?.long_data = LongData::default();
+        let statement = session.prepared.get_mut(id, "mysqld_stmt_reset")?;
+        (statement.long_data, statement.cursor) = (LongData::default(), None);
         let status = session.status();
         client.ok(&crate::wire::OkPacket { status, ..Default::default() });
         Ok(())

@@ -17,7 +17,7 @@ use super::out_buffer::OutBuffer;
 use super::registry::{ClientEntry, Interrupt};
 use crate::error::{Error, Origin};
 use crate::limits;
-use crate::net::{HangupWatch, Packet, PacketError, PacketStream, Stream};
+use crate::net::{HangupWatch, Packet, PacketError, PacketStream, Spool, SpoolError, Stream};
 use crate::wire::connect::Salt;
 use crate::wire::frame::{HEADER_BYTES, write_packet_with};
 use crate::wire::row::put_text_field;
@@ -40,21 +40,44 @@ pub struct ClientStream {
 
 /// A reply that is kept, and what is put back when that ends.
 struct Capture {
-    bytes: Vec<u8>,
-    bytes_max: usize,
-    has_overflowed: bool,
+    place: Place,
+    /// A server's error that went by.
+    error: Option<Error>,
     out: Option<OutBuffer>,
     sequence: u8,
 }
 
+/// Where a reply is kept.
+enum Place {
+    Memory { bytes: Vec<u8>, bytes_max: usize, has_overflowed: bool },
+    Spool { spool: Spool, failed: Option<SpoolError> },
+}
+
 impl Capture {
     /// Beyond the limit nothing more is kept, but whoever writes goes on: a server's reply must be read to its end.
-    fn keep(&mut self, bytes: &[u8]) {
-        self.has_overflowed |= self.bytes.len() + bytes.len() > self.bytes_max;
-        if !self.has_overflowed {
-            self.bytes.extend_from_slice(bytes);
+    async fn keep(&mut self, new: &[u8]) {
+        match &mut self.place {
+            Place::Memory { bytes, bytes_max, has_overflowed } => {
+                *has_overflowed |= bytes.len() + new.len() > *bytes_max;
+                if !*has_overflowed {
+                    bytes.extend_from_slice(new);
+                }
+            }
+            Place::Spool { spool, failed: failed @ None } => *failed = spool.append(new).await.err(),
+            Place::Spool { .. } => {}
         }
     }
+}
+
+/// A reply that went to a spool.
+#[derive(Debug)]
+pub struct Spooled {
+    /// The packets.
+    pub spool: Spool,
+    /// Why some of them are missing.
+    pub failed: Option<SpoolError>,
+    /// A server's error that the reply ends with.
+    pub error: Option<Error>,
 }
 
 /// What was written while it was captured.
@@ -115,11 +138,16 @@ impl ClientStream {
             return Err(io::Error::new(io::ErrorKind::Interrupted, format!("{interrupt:?}")));
         }
         if let Some(capture) = &mut self.capture {
-            if let Some(out) = self.out.take() {
-                capture.keep(&out);
-            }
-            capture.keep(bytes);
-            return Ok(());
+            // Boxed, because the future of every write would have room for it.
+            let out = self.out.take();
+            return Box::pin(async {
+                if let Some(out) = out {
+                    capture.keep(&out).await;
+                }
+                capture.keep(bytes).await;
+                Ok(())
+            })
+            .await;
         }
         let renamed = self.entry.timeout().and_then(|timeout| with_last_error(bytes, &timeout));
         let bytes = renamed.as_deref().unwrap_or(bytes);
@@ -152,8 +180,11 @@ impl ClientStream {
     }
 
     /// Counts an error that went by in forwarded bytes.
-    pub fn count_forwarded_error(&self) {
+    pub fn count_forwarded_error(&mut self, error: &Error) {
         self.counters.error(Origin::Backend);
+        if let Some(capture) = &mut self.capture {
+            capture.error = Some(error.clone());
+        }
     }
 
     /// Buffers the head of a result: number and definitions of its columns. Rows ([`Self::row`]) and
@@ -234,28 +265,48 @@ impl ClientStream {
 
     /// From now on what is written is kept, up to `bytes_max`, as if it were the reply to a command of its own.
     pub fn begin_capture(&mut self, bytes_max: usize) {
-        let capture = Capture {
-            bytes: Vec::new(),
-            bytes_max,
-            has_overflowed: false,
-            out: self.out.take(),
-            sequence: self.sequence(),
-        };
+        self.begin(Place::Memory { bytes: Vec::new(), bytes_max, has_overflowed: false });
+    }
+
+    fn begin(&mut self, place: Place) {
+        let capture = Capture { place, error: None, out: self.out.take(), sequence: self.sequence() };
         self.capture = Some(Box::new(capture));
         self.set_sequence(1);
     }
 
     /// Ends [`Self::begin_capture`] and gives what was written since; does no harm without it.
-    pub fn end_capture(&mut self) -> Captured {
-        let Some(mut capture) = self.capture.take() else {
-            return Captured { bytes: Vec::new(), has_overflowed: false };
-        };
+    pub async fn end_capture(&mut self) -> Captured {
+        match self.end().await {
+            Some(Capture { place: Place::Memory { bytes, has_overflowed, .. }, .. }) => {
+                Captured { bytes, has_overflowed }
+            }
+            _ => Captured { bytes: Vec::new(), has_overflowed: false },
+        }
+    }
+
+    /// As [`Self::begin_capture`], but what is written goes to a spool.
+    pub fn begin_spool(&mut self, spool: Spool) {
+        self.begin(Place::Spool { spool, failed: None });
+    }
+
+    /// Ends [`Self::begin_spool`]; `None` if something else has ended it.
+    pub async fn end_spool(&mut self) -> Option<Spooled> {
+        match self.end().await? {
+            Capture { place: Place::Spool { spool, failed }, error, .. } => {
+                Some(Spooled { spool, failed, error })
+            }
+            Capture { place: Place::Memory { .. }, .. } => None,
+        }
+    }
+
+    async fn end(&mut self) -> Option<Capture> {
+        let mut capture = self.capture.take()?;
         if let Some(out) = self.out.take() {
-            capture.keep(&out);
+            capture.keep(&out).await;
         }
         self.out = capture.out.take();
         self.set_sequence(capture.sequence);
-        Captured { bytes: capture.bytes, has_overflowed: capture.has_overflowed }
+        Some(*capture)
     }
 
     // --- noticing that nobody wants the reply

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use client_stream::{Captured, ClientStream, InterruptWatch, ResultEnd};
+pub use client_stream::{Captured, ClientStream, InterruptWatch, ResultEnd, Spooled};
 pub use handler::{ClientInfo, Flow, Handler};
 pub use registry::{ClientEntry, ConnectionId, Interrupt, Kill, Registry};
 pub use users::{UserStore, Users};

@@ -4,6 +4,7 @@
 //! is what a server would keep per connection (<https://dev.mysql.com/doc/refman/9.0/en/session-tables.html>
 //! in spirit); how statements use it is [`crate::executor`]'s business.
 
+pub mod cursor;
 pub mod diagnostics;
 pub mod lease;
 pub mod prepared;

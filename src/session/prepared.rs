@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::PREPARED_STATEMENTS_PER_SESSION_MAX;
 use crate::sql::Lexed;
@@ -24,6 +25,8 @@ pub struct PreparedStatement {
     pub types: Vec<u8>,
     /// Values sent ahead by COM_STMT_SEND_LONG_DATA.
     pub long_data: LongData,
+    /// Rows of the last execution that the client is yet to fetch.
+    pub cursor: Option<Box<Cursor>>,
 }
 
 /// All prepared statements of one session.

@@ -9,8 +9,14 @@ const STATUS_IN_TRANSACTION: u16 = 1;
 const STATUS_AUTOCOMMIT: u16 = 2;
 const STATUS_NO_BACKSLASH_ESCAPES: u16 = 512;
 const STATUS_IN_READ_ONLY_TRANSACTION: u16 = 8192;
-const STATUS_COMPARED: u16 =
-    STATUS_IN_TRANSACTION | STATUS_AUTOCOMMIT | STATUS_NO_BACKSLASH_ESCAPES | STATUS_IN_READ_ONLY_TRANSACTION;
+const STATUS_CURSOR_EXISTS: u16 = 64;
+const STATUS_LAST_ROW_SENT: u16 = 128;
+const STATUS_COMPARED: u16 = STATUS_IN_TRANSACTION
+    | STATUS_AUTOCOMMIT
+    | STATUS_NO_BACKSLASH_ESCAPES
+    | STATUS_IN_READ_ONLY_TRANSACTION
+    | STATUS_CURSOR_EXISTS
+    | STATUS_LAST_ROW_SENT;
 
 /// Flags that tell how a server happened to find the rows, not what a column is: PART_KEY and GROUP (the number is also
 /// NUM).
@@ -19,7 +25,7 @@ const FLAGS_OF_THE_PLAN: u16 = 16_384 | 32_768;
 /// Where a server uses a temporary table, also NOT_NULL, keys, BINARY, AUTO_INCREMENT and NO_DEFAULT_VALUE come from that table.
 const FLAGS_OF_TEMPORARY_TABLES: u16 = FLAGS_OF_THE_PLAN | 1 | 2 | 4 | 8 | 128 | 512 | 4_096;
 
-const UNKNOWN_STATEMENT: &str = "Unknown prepared statement handler (";
+const OF_STATEMENTS: [&str; 2] = ["Unknown prepared statement handler (", "The statement ("];
 
 /// What differs, in one line each. `ignored` names fields a script does not want compared.
 pub struct Comparison<'a> {
@@ -103,7 +109,8 @@ impl Comparison<'_> {
         self.field(&mut found, "errno", plain.errno, router.errno);
         self.field(&mut found, "sqlstate", &plain.sqlstate, &router.sqlstate);
         // Ids of prepared statements are each side's own.
-        if !plain.message.starts_with(UNKNOWN_STATEMENT) || !router.message.starts_with(UNKNOWN_STATEMENT) {
+        let names_id = |message: &str| OF_STATEMENTS.iter().any(|start| message.starts_with(start));
+        if !names_id(&plain.message) || !names_id(&router.message) {
             // The router does not know which engine would have said it.
             let neutral = |text: &str| text.replace("MariaDB server version", "MySQL server version");
             let (plain, router) = (neutral(&plain.message), neutral(&self.without_prefix(&router.message)));

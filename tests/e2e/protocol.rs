@@ -29,7 +29,9 @@ pub const CASES: &[Case] = &[
     ("prepared_again_and_again", prepared_again_and_again),
     ("prepared_types_bound_once", prepared_types_bound_once),
     ("prepared_errors", prepared_errors),
-    ("cursor_flag_is_harmless", cursor_flag_is_harmless),
+    ("cursors", cursors),
+    ("cursor_errors", cursor_errors),
+    ("long_cursors", long_cursors),
     ("ping_statistics_init_db", ping_statistics_init_db),
     ("field_list", field_list),
     ("reset_connection", reset_connection),
@@ -44,6 +46,9 @@ pub const CASES: &[Case] = &[
 
 /// Fields that differ where the router puts values of the session into the text.
 const SESSION_VALUES: [&str; 5] = ["type", "flags", "length", "decimals", "charset"];
+
+/// Servers describe a cursor's rows as columns of the temporary table that they keep them in.
+const CURSOR_FIELDS: [&str; 5] = ["type", "flags", "length", "decimals", "org-name"];
 
 /// Keyspaces that a case runs on: nothing to combine, and shards.
 const BOTH: [&str; 2] = ["u", "s2"];
@@ -367,22 +372,83 @@ fn prepared_errors(environment: &mut Environment) -> Result<(), String> {
     })
 }
 
-/// A cursor is asked for; the rows come at once, or by COM_STMT_FETCH, but they come.
-fn cursor_flag_is_harmless(environment: &mut Environment) -> Result<(), String> {
-    environment.reset("s2", false)?;
-    let mut client = Client::login(&environment.router_options().database("s2"))?;
-    client.run("insert into points (id, x) values (1, 10), (2, 20), (3, 30)")?;
-    let statement = prepared(&mut client, "select id from points order by id")?;
-    let mut body = statement.id.to_le_bytes().to_vec();
-    body.extend_from_slice(&[1, 1, 0, 0, 0]);
-    client.send(0x17, &body)?;
-    match client.replies(true)?.pop() {
-        Some(Reply::Rows(set)) => expect(set.rows.len() == 3, "three rows are expected")?,
-        other => {
-            return Err(format!("wanted rows, got {}", other.as_ref().map_or_else(String::new, summary)));
-        }
+/// Rows of a cursor come in portions, whatever else happens in between.
+fn cursors(environment: &mut Environment) -> Result<(), String> {
+    for capabilities in [0, CLIENT_DEPRECATE_EOF] {
+        same_but(environment, capabilities, &CURSOR_FIELDS, |client| {
+            client.run("insert into points (id, x) values (1, 10), (2, 20), (3, 30), (4, 40), (5, 50)")?;
+            let by_id = prepared(client, "select id, label from points where id > ? order by id")?;
+            let grouped = prepared(client, "select x, count(*) from points group by x order by x desc")?;
+            let one = prepared(client, "select 'two' as two")?;
+            let changing = prepared(client, "update points set x = x + 1 where id = ?")?;
+            let mut replies = client.open_cursor(by_id.id, &[integer(1)])?;
+            replies.push(client.fetch(by_id.id, 2, &by_id.columns)?);
+            replies.extend(client.open_cursor(grouped.id, &[])?);
+            replies.push(client.fetch(grouped.id, 1, &grouped.columns)?);
+            // Not a result: the reply comes at once.
+            replies.extend(client.open_cursor(changing.id, &[integer(5)])?);
+            replies.push(client.fetch(changing.id, 1, &[])?);
+            client.run("begin")?;
+            client.run("delete from points where id >= 4")?;
+            replies.push(client.fetch(grouped.id, 100, &grouped.columns)?);
+            replies.push(client.fetch(grouped.id, 1, &grouped.columns)?);
+            client.run("commit")?;
+            replies.push(client.fetch(by_id.id, 2, &by_id.columns)?);
+            replies.push(client.fetch(by_id.id, 2, &by_id.columns)?);
+            replies.extend(client.open_cursor(one.id, &[])?);
+            replies.push(client.fetch(one.id, 0, &one.columns)?);
+            replies.push(client.fetch(one.id, 7, &one.columns)?);
+            // Another execution and a reset close a cursor, and so does the end of the statement. (MySQL's own answer to
+            // an execution without cursor after one with it has an OK packet in place of EOF.)
+            replies.extend(client.open_cursor(by_id.id, &[integer(0)])?);
+            replies.extend(client.open_cursor(by_id.id, &[integer(2)])?);
+            replies.push(client.fetch(by_id.id, 1, &by_id.columns)?);
+            replies.push(client.simple(0x1A, &by_id.id.to_le_bytes())?);
+            replies.push(client.fetch(by_id.id, 1, &by_id.columns)?);
+            replies.extend(client.open_cursor(by_id.id, &[integer(0)])?);
+            client.close(by_id.id)?;
+            replies.push(client.fetch(4_711, 1, &by_id.columns)?);
+            Ok(replies)
+        })?;
     }
-    client.run("select 1").map_err(String::from)
+    Ok(())
+}
+
+/// An error in the middle of a result is the answer to the execution.
+fn cursor_errors(environment: &mut Environment) -> Result<(), String> {
+    same_but(environment, 0, &CURSOR_FIELDS, |client| {
+        client.run("insert into points (id, x) values (1, 10), (2, 20), (3, 30)")?;
+        let failing = prepared(
+            client,
+            "select (select id from points p where p.x >= points.x) from points where points.id > 0",
+        )?;
+        let mut replies = client.open_cursor(failing.id, &[])?;
+        replies.push(client.fetch(failing.id, 1, &failing.columns)?);
+        replies.extend(client.query("select count(*) from points")?);
+        Ok(replies)
+    })
+}
+
+/// Far more rows than memory keeps, and rows of several packets.
+fn long_cursors(environment: &mut Environment) -> Result<(), String> {
+    same_but(environment, CLIENT_DEPRECATE_EOF, &CURSOR_FIELDS, |client| {
+        client.run("insert into points (id, x) values (1, 10), (2, 20), (3, 30), (4, 40)")?;
+        let product = prepared(
+            client,
+            "select a.id, b.id, c.id, d.id, repeat('x', 500) from points a, points b, points c, points d
+             order by 1, 2, 3, 4",
+        )?;
+        let mut replies = client.open_cursor(product.id, &[])?;
+        for _ in 0..26 {
+            replies.push(client.fetch(product.id, 10, &product.columns)?);
+        }
+        let long = prepared(client, "select id, repeat('y', 5000000 * id) from points order by id")?;
+        replies.extend(client.open_cursor(long.id, &[])?);
+        for _ in 0..5 {
+            replies.push(client.fetch(long.id, 1, &long.columns)?);
+        }
+        Ok(replies)
+    })
 }
 
 fn ping_statistics_init_db(environment: &mut Environment) -> Result<(), String> {

@@ -200,7 +200,7 @@ pub fn ok(packet: &[u8]) -> Result<OkReply> {
 pub fn eof(packet: &[u8]) -> Result<(u16, u16)> {
     let mut cursor = Cursor::new(packet);
     if cursor.u8()? != 0xFE {
-        return Err(ClientError("no EOF packet where one is due".to_owned()));
+        return Err(ClientError(format!("no EOF packet where one is due: {packet:02x?}")));
     }
     let warnings = cursor.u16()?;
     let status = cursor.u16()?;

@@ -28,6 +28,8 @@ pub const CLIENT_PLUGIN_AUTH: u32 = 1 << 19;
 pub const CLIENT_CONNECT_ATTRS: u32 = 1 << 20;
 pub const CLIENT_DEPRECATE_EOF: u32 = 1 << 24;
 
+const SERVER_STATUS_CURSOR_EXISTS: u16 = 0x40;
+
 /// No answer within this time is a failure, so that a hanging router fails one test and not the run.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
@@ -354,8 +356,38 @@ impl Client {
             columns.push(decode::column(&self.io.read()?)?);
         }
         if !self.deprecate_eof {
-            decode::eof(&self.io.read()?)?;
+            let packet = self.io.read()?;
+            if packet.first() == Some(&0xFF) {
+                // MySQL and MariaDB notice some errors only while they make a cursor's rows.
+                return Ok(Reply::Err(decode::error(&packet)?));
+            }
+            let (status, warnings) = decode::eof(&packet)?;
+            if status & SERVER_STATUS_CURSOR_EXISTS != 0 {
+                return Ok(Reply::Rows(ResultSet { columns, rows: Vec::new(), binary, status, warnings }));
+            }
         }
+        self.result_rows(columns, binary)
+    }
+
+    /// COM_STMT_EXECUTE that asks for a cursor; the reply has no rows if one was opened.
+    pub fn open_cursor(&mut self, id: u32, params: &[Param]) -> Result<Vec<Reply>> {
+        const FLAGS_AT: usize = 4;
+        const READ_ONLY: u8 = 1;
+        let mut body = execute_body(id, params, &[]);
+        body[FLAGS_AT] = READ_ONLY;
+        self.send(0x17, &body)?;
+        self.replies(true)
+    }
+
+    /// COM_STMT_FETCH: rows of these columns.
+    pub fn fetch(&mut self, id: u32, rows: u32, columns: &[Column]) -> Result<Reply> {
+        let mut body = id.to_le_bytes().to_vec();
+        body.extend_from_slice(&rows.to_le_bytes());
+        self.send(0x1C, &body)?;
+        self.result_rows(columns.to_vec(), true)
+    }
+
+    fn result_rows(&mut self, columns: Vec<Column>, binary: bool) -> Result<Reply> {
         let mut rows = Vec::new();
         loop {
             let packet = self.io.read()?;

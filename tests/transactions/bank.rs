@@ -146,6 +146,29 @@ impl Bank {
     }
 }
 
+/// A failed test shows what the servers have to say: a server that has ended says why in its log.
+impl Drop for Bank {
+    fn drop(&mut self) {
+        const LINES: usize = 40;
+        if !std::thread::panicking() {
+            return;
+        }
+        for server in self.cluster.tablets() {
+            let log = std::fs::read(server.log_path()).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LINES)..];
+            println!(
+                "{} ({}), running: {}; the end of its log:\n{}",
+                server.alias(),
+                self.engine(),
+                server.is_running(),
+                tail.join("\n")
+            );
+        }
+    }
+}
+
 /// A router as a process; dropping it kills it with SIGKILL.
 pub struct Router {
     pub address: SocketAddr,

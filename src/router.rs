@@ -16,7 +16,7 @@ use crate::backend::pool::PoolOptions;
 use crate::backend::{Password, Tls, TlsMode};
 use crate::config::{BackendTls, Config, StoreKind, TransactionMode};
 use crate::control::Control;
-use crate::executor::{Executor, ExecutorOptions, GatherLimits};
+use crate::executor::{Executor, ExecutorOptions, GatherLimits, TransactionTimeouts};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -202,6 +202,10 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
             .map(|(user, chosen)| (user.clone(), mode(*chosen)))
             .collect(),
         cursor_space: Arc::new(SpoolSpace::new(config.cursor.dir.clone(), config.cursor.bytes_max)),
+        transaction_timeouts: TransactionTimeouts {
+            total: config.transaction.timeout,
+            idle: config.transaction.idle_timeout,
+        },
         faults: Faults::new(config.fault_dir.clone()),
         gather: GatherLimits {
             is_allowed: config.gather.allow,

@@ -156,6 +156,12 @@ pub(super) const KEYS: &[Key] = keys! {
     "transaction.user_modes" = "[]",
         "The same for certain users, as a list of `\"user=mode\"`. A session may choose with `SET transaction_mode`.",
         |draft, given| draft.config.transaction.user_modes = given.choices(&TRANSACTION_MODES)?;
+    "transaction.timeout_ms" = "0",
+        "Milliseconds that a transaction may be open; 0 is no limit. It is rolled back at once then. A session may choose less with `SET transaction_timeout`.",
+        |draft, given| draft.config.transaction.timeout = given.milliseconds_or_none()?;
+    "transaction.idle_timeout_ms" = "0",
+        "Milliseconds that an open transaction may wait for its client's next statement; 0 is no limit. It is rolled back at once then.",
+        |draft, given| draft.config.transaction.idle_timeout = given.milliseconds_or_none()?;
     "transaction.resolve_interval_ms" = "2000",
         "Milliseconds between looks for transactions of mode `twopc` that were left in doubt.",
         |draft, given| draft.config.transaction.resolve_interval = given.milliseconds()?;

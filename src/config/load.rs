@@ -188,6 +188,8 @@ impl Draft {
             transaction: TransactionConfig {
                 mode: TransactionMode::Multi,
                 user_modes: Vec::new(),
+                timeout: Duration::ZERO,
+                idle_timeout: Duration::ZERO,
                 resolve_interval: Duration::ZERO,
                 abandon_age: Duration::ZERO,
             },

@@ -194,6 +194,10 @@ pub struct TransactionConfig {
     pub mode: TransactionMode,
     /// The same for certain users.
     pub user_modes: Vec<(String, TransactionMode)>,
+    /// Longest life of a transaction; zero is no limit.
+    pub timeout: Duration,
+    /// Longest time that an open transaction may wait for its client; zero is no limit.
+    pub idle_timeout: Duration,
     /// Time between looks for transactions in doubt.
     pub resolve_interval: Duration,
     /// A prepared transaction that has had no decision for so long is rolled back.

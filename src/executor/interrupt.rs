@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Executor;
 use super::job::Job;
@@ -38,9 +38,9 @@ impl Executor {
             returns.forget_used();
         }
         job.session.is_watched = is_watched;
-        let reason = {
+        let (reason, outcome) = {
             let mut statement = pin!(self.dispatch(job));
-            let mut too_late = limit.map(|limit| Box::pin(sleep(limit)));
+            let mut too_late = limit.map(|(limit, reason)| (Box::pin(sleep(limit)), reason));
             let ended = poll_fn(|cx| {
                 if let Poll::Ready(outcome) = statement.as_mut().poll(cx) {
                     return Poll::Ready(Ok(outcome));
@@ -49,7 +49,7 @@ impl Executor {
                     return Poll::Ready(Err(Reason::Interrupt(interrupt)));
                 }
                 match &mut too_late {
-                    Some(too_late) => too_late.as_mut().poll(cx).map(|()| Err(Reason::TimedOut)),
+                    Some((too_late, reason)) => too_late.as_mut().poll(cx).map(|()| Err(*reason)),
                     None => Poll::Pending,
                 }
             });
@@ -60,31 +60,55 @@ impl Executor {
             if watch.entry().shield().load(Ordering::Relaxed) {
                 return statement.await;
             }
-            if let (Reason::Interrupt(Interrupt::KillQuery) | Reason::TimedOut, Some(returns)) =
-                (reason, kept)
-            {
+            let is_of_client = matches!(
+                reason,
+                Reason::Interrupt(Interrupt::KillConnection) | Reason::Interrupt(Interrupt::HungUp)
+            );
+            let mut outcome = None;
+            if let (false, Some(returns)) = (is_of_client, kept) {
                 watch.entry().accept_kill_query();
-                if matches!(reason, Reason::TimedOut) {
+                if !matches!(reason, Reason::Interrupt(_)) {
                     // The server's own word for it may pass by undecoded.
                     watch.entry().set_timed_out(self.in_words_of(reason, interrupted()));
                 }
-                if let Some(outcome) = Box::pin(kill_at_servers(returns.used(), statement)).await {
-                    return outcome.map_err(|error| self.in_words_of(reason, error));
-                }
+                outcome = Box::pin(kill_at_servers(returns.used(), statement)).await;
             }
-            reason
+            (reason, outcome)
         };
+        if let Some(outcome) = outcome {
+            // A statement that was as quick as the end of its transaction: that comes next.
+            let Err(error) = outcome else { return Ok(()) };
+            if matches!(reason, Reason::TransactionTimedOut) {
+                return Err(Box::pin(self.end_transaction_in_statement(job.session)).await);
+            }
+            return Err(self.in_words_of(reason, error));
+        }
         job.client.end_capture().await;
         self.recover(job.session).await;
         if !was_active && job.session.transaction.is_active() && job.session.settings.autocommit {
             // The statement had begun one of its own.
             self.rollback(job.session).await;
         }
+        if matches!(reason, Reason::TransactionTimedOut) {
+            return Err(Box::pin(self.end_transaction_in_statement(job.session)).await);
+        }
         Err(self.in_words_of(reason, interrupted()))
     }
 
-    /// How long the statement may take: its directive, the session and the configuration are asked in this order.
-    fn time_limit(&self, job: &Job<'_>) -> Option<Duration> {
+    /// How long the statement may take, and what ends then.
+    fn time_limit(&self, job: &Job<'_>) -> Option<(Duration, Reason)> {
+        let of_statement = self.statement_limit(job).map(|limit| (limit, Reason::TimedOut));
+        let kind = job.lexed.kind;
+        if matches!(kind, StatementKind::Commit | StatementKind::Rollback) {
+            return of_statement;
+        }
+        let Some(deadline) = self.transaction_deadline(job.session) else { return of_statement };
+        let rest = deadline.saturating_duration_since(Instant::now());
+        of_statement.filter(|(limit, _)| *limit <= rest).or(Some((rest, Reason::TransactionTimedOut)))
+    }
+
+    /// How long the statement itself may take: its directive, the session and the configuration are asked in this order.
+    fn statement_limit(&self, job: &Job<'_>) -> Option<Duration> {
         let kind = job.lexed.kind;
         if !(kind.is_query() || kind.is_dml() || kind == StatementKind::Execute) {
             return None;
@@ -109,6 +133,10 @@ impl Executor {
                 ErrorKind::StatementTimeout,
                 "Query execution was interrupted (max_statement_time exceeded)",
             ),
+            Reason::TransactionTimedOut => Error::new(
+                ErrorKind::TransactionBroken,
+                "transaction error, issue ROLLBACK and retry the transaction: it has taken too long",
+            ),
             Reason::TimedOut => Error::new(
                 ErrorKind::QueryTimeout,
                 "Query execution was interrupted, maximum statement execution time exceeded",
@@ -122,6 +150,8 @@ impl Executor {
 enum Reason {
     Interrupt(Interrupt),
     TimedOut,
+    /// With its transaction.
+    TransactionTimedOut,
 }
 
 fn interrupted() -> Error {

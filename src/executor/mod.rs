@@ -43,6 +43,7 @@ mod table;
 mod table_shape;
 mod target;
 mod transaction;
+mod transaction_timeout;
 mod two_phase;
 mod variables;
 mod vexplain;
@@ -55,6 +56,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use crate::backend::Names;
 use crate::error::Result;
@@ -98,8 +100,19 @@ pub struct ExecutorOptions {
     pub user_modes: Vec<(String, Mode)>,
     /// Where the rows of cursors wait.
     pub cursor_space: Arc<SpoolSpace>,
+    /// How long transactions may be open.
+    pub transaction_timeouts: TransactionTimeouts,
     /// Where tests stop commits.
     pub faults: Faults,
+}
+
+/// How long transactions may be open; zero is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransactionTimeouts {
+    /// From the beginning on; sessions may choose less.
+    pub total: Duration,
+    /// Without a statement.
+    pub idle: Duration,
 }
 
 /// Whether and how much may be gathered at one server for one statement.
@@ -275,6 +288,14 @@ impl Handler for Executor {
 
     fn status(&self, session: &Session) -> StatusFlags {
         session.status()
+    }
+
+    fn patience(&self, session: &Session) -> Option<Instant> {
+        self.transaction_patience(session)
+    }
+
+    async fn lose_patience(&self, session: &mut Session) {
+        self.end_late_transaction(session).await;
     }
 
     async fn close(&self, mut session: Session) {

@@ -154,6 +154,12 @@ impl Setter<'_> {
                     false => Some(as_number(name, &self.evaluate(job, &expression).await?)?),
                 };
             }
+            "transaction_timeout" => {
+                self.settings.transaction_timeout_ms = match is_default {
+                    true => None,
+                    false => Some(as_number(name, &self.evaluate(job, &expression).await?)?),
+                };
+            }
             "skip_query_plan_cache" => {
                 let value = if is_default { Value::Int(0) } else { self.evaluate(job, &expression).await? };
                 self.settings.skip_plan_cache = as_boolean(&value)?;

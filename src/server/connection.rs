@@ -5,10 +5,11 @@
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
 use super::client_stream::{ClientStream, ResultEnd};
@@ -139,7 +140,11 @@ impl<H: Handler> Connection<'_, H> {
     async fn serve_commands(&mut self) -> End {
         loop {
             let bytes_max = self.shared.options.command_bytes_max;
-            let flow = match self.stream.next_command(bytes_max).await {
+            let next = match self.shared.handler.patience(&self.session) {
+                None => self.stream.next_command(bytes_max).await,
+                Some(until) => Box::pin(self.next_command_until(until, bytes_max)).await,
+            };
+            let flow = match next {
                 Ok(Some(packet)) => self.command(packet).await,
                 Ok(None) => ControlFlow::Break(End::Quiet),
                 Err(error) => ControlFlow::Break(End::from(error)),
@@ -148,6 +153,28 @@ impl<H: Handler> Connection<'_, H> {
                 return end;
             }
         }
+    }
+
+    /// The next command, before which the session's patience may end.
+    async fn next_command_until(
+        &mut self,
+        until: Instant,
+        bytes_max: usize,
+    ) -> Result<Option<Packet>, PacketError> {
+        let Self { shared, stream, session, .. } = self;
+        let entry = stream.entry().clone();
+        let mut next = pin!(stream.next_command(bytes_max));
+        if let Ok(command) = timeout_at(until, next.as_mut()).await {
+            return command;
+        }
+        clock::refresh();
+        let lose_patience = AssertUnwindSafe(shared.handler.lose_patience(session)).catch_unwind();
+        if lose_patience.await.is_err() {
+            session_panicked(shared);
+            return Ok(None);
+        }
+        entry.end(shared.handler.status(session).contains(StatusFlags::IN_TRANSACTION), clock::refresh());
+        next.await
     }
 
     /// Answers one command.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::client_stream::ClientStream;
 use super::registry::ClientEntry;
 use crate::error::Result;
@@ -78,6 +80,13 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Status flags for replies that the server itself gives; also tells whether a transaction is open.
     fn status(&self, session: &Self::Session) -> StatusFlags;
+
+    /// Until when the session waits for its next command; `None` is for as long as its client likes. Asked after each
+    /// command.
+    fn patience(&self, session: &Self::Session) -> Option<Instant>;
+
+    /// The next command did not come in time.
+    fn lose_patience(&self, session: &mut Self::Session) -> impl Future<Output = ()> + Send;
 
     /// Ends a session whose client is gone: roll back, give connections back. After a panic the session is dropped
     /// without this.

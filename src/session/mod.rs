@@ -191,6 +191,7 @@ impl Session {
             error_count: self.diagnostics.error_count(),
             last_insert_id: self.last_insert_id,
             query_timeout_ms: self.settings.query_timeout_ms.unwrap_or_default(),
+            transaction_timeout_ms: self.settings.transaction_timeout_ms.unwrap_or_default(),
             skip_plan_cache: self.settings.skip_plan_cache,
             warning_count: self.diagnostics.warning_count(),
         }
@@ -208,6 +209,7 @@ pub struct RouterVariables {
     error_count: usize,
     last_insert_id: u64,
     query_timeout_ms: u64,
+    transaction_timeout_ms: u64,
     skip_plan_cache: bool,
     transaction_mode: Mode,
     warning_count: u32,
@@ -225,6 +227,7 @@ impl RouterVariables {
             "error_count" => Some(Value::UInt(self.error_count as u64)),
             "identity" | "last_insert_id" => Some(Value::UInt(self.last_insert_id)),
             "query_timeout" => Some(Value::UInt(self.query_timeout_ms)),
+            "transaction_timeout" => Some(Value::UInt(self.transaction_timeout_ms)),
             "skip_query_plan_cache" => Some(Value::Int(self.skip_plan_cache.into())),
             "pseudo_thread_id" => Some(Value::UInt(self.connection_id.into())),
             "transaction_mode" => Some(Value::text(self.transaction_mode.as_str())),

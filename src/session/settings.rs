@@ -16,6 +16,8 @@ pub struct Settings {
     pub read_only: bool,
     /// `@@query_timeout`; `None` is the configuration's.
     pub query_timeout_ms: Option<u64>,
+    /// `@@transaction_timeout`; `None` is the configuration's.
+    pub transaction_timeout_ms: Option<u64>,
     /// `@@skip_query_plan_cache`.
     pub skip_plan_cache: bool,
     /// `@@transaction_mode`.
@@ -46,6 +48,7 @@ impl Settings {
             autocommit: true,
             read_only: false,
             query_timeout_ms: None,
+            transaction_timeout_ms: None,
             skip_plan_cache: false,
             transaction_mode: Mode::default(),
             completion: Completion::default(),

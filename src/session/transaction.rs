@@ -16,8 +16,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::backend::SessionState;
 use crate::backend::pool::PooledConnection;
+use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::Target;
 
@@ -202,6 +205,8 @@ pub enum State {
 #[derive(Debug, Default)]
 pub struct Transaction {
     state: State,
+    /// When it was opened.
+    began: Option<Instant>,
     /// How the open transaction began, or what `SET TRANSACTION` asked for the next one.
     pub characteristics: Characteristics,
     /// Names in the order they were set, for shards that join later.
@@ -246,7 +251,18 @@ impl Transaction {
     pub fn open(&mut self) {
         if self.state == State::Idle {
             self.state = State::Open;
+            self.began = Some(clock::recent());
         }
+    }
+
+    /// When the open transaction began; `None` if there is none that could go on.
+    pub fn began(&self) -> Option<Instant> {
+        self.began.filter(|_| self.state == State::Open)
+    }
+
+    /// The transaction has been rolled back for `cause` and its client does not know: nothing but ROLLBACK may follow.
+    pub fn break_off(&mut self, cause: Error) {
+        self.state = State::Broken(cause);
     }
 
     /// A shard's part is gone for `cause`: nothing but ROLLBACK may follow. Without an open transaction nothing is
@@ -277,6 +293,7 @@ impl Transaction {
     /// Ends the transaction: pinned connections stay, the others are given back.
     pub fn finish(&mut self) {
         self.state = State::Idle;
+        self.began = None;
         self.characteristics = Characteristics::default();
         self.savepoints.clear();
         self.coordinator = None;

@@ -89,7 +89,7 @@ fn params_fit(sql: &str) -> bool {
     ["insert", "replace", "update", "delete"].iter().any(|verb| sql.starts_with(verb))
 }
 
-fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, ClientError> {
+pub fn answer(client: &mut Client, sql: &str, prepared: bool) -> Result<Vec<Reply>, ClientError> {
     if !prepared {
         return client.query(sql);
     }

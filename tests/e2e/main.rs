@@ -27,9 +27,11 @@ mod schema_changes;
 mod script;
 mod servers;
 mod shared_cases;
+mod timeouts;
 mod tpcc;
 mod tpch;
 mod transactions;
+mod write_scripts;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -249,11 +251,13 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("generated", generated::CASES),
         ("queries", queries::CASES),
         ("generated", generated_writes::CASES),
+        ("write_scripts", write_scripts::CASES),
         ("shared_cases", shared_cases::CASES),
         ("tpcc", tpcc::CASES),
         ("tpch", tpch::CASES),
         ("protocol", protocol::CASES),
         ("transactions", transactions::CASES),
+        ("timeouts", timeouts::CASES),
         ("memory", memory::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),

@@ -127,3 +127,16 @@ async fn a_client_that_leaves_interrupts_its_statement() {
     drop(peer);
     server.emptied().await;
 }
+
+#[tokio::test]
+async fn a_command_that_comes_too_late_is_answered_all_the_same() {
+    let server = Fixture::start().await;
+    let mut peer = server.logged_in().await;
+    peer.command(&Command::InitDb(b"hasty")).await;
+    peer.expect_ok().await;
+    // It arrives in pieces: patience ends in the middle of it.
+    let length = 20 << 20;
+    let statement = format!("length {}", "x".repeat(length));
+    assert_eq!(peer.value(&statement).await, (length + "length ".len()).to_string());
+    assert_ne!(peer.value("select resets").await, "0");
+}

@@ -27,6 +27,8 @@ pub struct PreparedStatement {
 
 /// Where the statement id stands in the reply: behind packet header and status byte.
 const STATEMENT_ID: std::ops::Range<usize> = 5..9;
+/// Behind the number of columns.
+const PARAMETER_COUNT: std::ops::Range<usize> = 11..13;
 
 impl PreparedStatement {
     pub(super) fn new(statement_id: u32, counts: (u16, u16), warnings: u16, packets: Vec<u8>) -> Self {
@@ -38,6 +40,31 @@ impl PreparedStatement {
     /// The reply's packets as the server sent them, beginning with sequence number 1.
     pub fn packets(&self) -> &[u8] {
         &self.packets
+    }
+
+    /// The same statement for a client whose text has fewer parameters: what the router repeated of them is left out
+    /// of the reply.
+    pub fn with_parameters(&self, count: u16) -> Self {
+        let is_dropped =
+            |index: usize| (count.into()..self.parameter_count.into()).contains(&(index.wrapping_sub(1)));
+        let mut packets = Vec::with_capacity(self.packets.len());
+        let mut rest = &*self.packets;
+        let (mut index, mut sequence) = (0, 1_u8);
+        while let [a, b, c, _, behind @ ..] = rest {
+            let length = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+            let (payload, after) = behind.split_at(length.min(behind.len()));
+            if !is_dropped(index) {
+                packets.extend_from_slice(&[*a, *b, *c, sequence]);
+                packets.extend_from_slice(payload);
+                sequence = sequence.wrapping_add(1);
+            }
+            index += 1;
+            rest = after;
+        }
+        if let Some(field) = packets.get_mut(PARAMETER_COUNT) {
+            field.copy_from_slice(&count.to_le_bytes());
+        }
+        Self { parameter_count: count, packets: packets.into(), ..*self }
     }
 
     /// Appends the reply's packets with `statement_id` in place of the server's.
@@ -136,6 +163,18 @@ mod tests {
         assert_eq!(insert(&mut cache, "c", 3), [2]);
         assert!(cache.get(b"b", 0).is_none());
         assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn repeated_parameters_are_left_out_of_the_reply() {
+        let packets = vec![
+            12, 0, 0, 1, 0, 9, 9, 9, 9, 1, 0, 3, 0, 0, 0, 0, 1, 0, 0, 2, 7, 1, 0, 0, 3, 7, 1, 0, 0, 4, 7, 1,
+            0, 0, 5, 8,
+        ];
+        let statement = PreparedStatement::new(9, (3, 1), 0, packets).with_parameters(1);
+        assert_eq!(statement.parameter_count, 1);
+        let expected = [12, 0, 0, 1, 0, 9, 9, 9, 9, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 2, 7, 1, 0, 0, 3, 8];
+        assert_eq!(statement.packets(), expected);
     }
 
     #[test]

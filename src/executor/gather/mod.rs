@@ -189,6 +189,12 @@ impl Executor {
         host.sync_settings(job.session.settings.backend());
         super::exchange::settle(&mut host).await?;
         let prepared = host.prepare(&text).await.map_err(|error| with_own_names(error, &tables))?;
+        // The client knows of the parameters in its own text, not of copies.
+        let own = u16::try_from(job.lexed.placeholder_count).unwrap_or(u16::MAX);
+        let prepared = match prepared.parameter_count {
+            count if count > own => Arc::new(prepared.with_parameters(own)),
+            _ => prepared,
+        };
         // Dropping the connection here has its pool reset it.
         Ok(Described::Server(prepared))
     }

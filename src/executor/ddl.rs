@@ -7,21 +7,59 @@ use crate::error::Result;
 use crate::sql::ident::name_of;
 use crate::sql::{Ddl, DdlObject, DdlVerb, TokenKind, Tokenizer};
 use crate::topology::KeyspaceName;
+use crate::tracker::Tracker;
 use crate::vschema::TableName;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 impl Executor {
     /// Runs a DDL statement.
     pub(super) async fn ddl(&self, job: &mut Job<'_>, ddl: Ddl) -> Result<()> {
+        if !changes_columns(ddl) {
+            return self.planned(job).await;
+        }
+        let (keyspaces, names) = mentioned(job);
+        let refresh = Refresh { tracker: self.tracker.clone(), keyspaces, names };
         let outcome = self.planned(job).await;
         // After an error too: it may have been done in part.
-        if changes_columns(ddl) {
-            self.forget_shapes();
-            let (keyspaces, names) = mentioned(job);
-            for keyspace in &keyspaces {
-                self.tracker.refresh(keyspace, &names).await;
-            }
-        }
+        self.forget_shapes();
+        refresh.run().await;
         outcome
+    }
+}
+
+/// The look at tables that has to follow, even if the client goes away in the middle of the statement: other sessions
+/// want to know.
+struct Refresh {
+    tracker: Arc<Tracker>,
+    keyspaces: Vec<KeyspaceName>,
+    names: Vec<TableName>,
+}
+
+impl Refresh {
+    async fn run(mut self) {
+        if let Err(error) = self.begin().await {
+            tracing::error!(%error, "the look at tables after DDL has broken off");
+        }
+    }
+
+    fn begin(&mut self) -> JoinHandle<()> {
+        let tracker = self.tracker.clone();
+        let (keyspaces, names) = (std::mem::take(&mut self.keyspaces), std::mem::take(&mut self.names));
+        tokio::spawn(async move {
+            for keyspace in &keyspaces {
+                tracker.refresh(keyspace, &names).await;
+            }
+        })
+    }
+}
+
+impl Drop for Refresh {
+    fn drop(&mut self) {
+        // Outside of a runtime the router is ending.
+        if !self.keyspaces.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
+            drop(self.begin());
+        }
     }
 }
 

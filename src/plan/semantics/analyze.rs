@@ -248,8 +248,10 @@ impl<'a> Analyzer<'a> {
         let anchor = from.clone().find(|instance| !self.analysis.instances[*instance].is_nullable);
         let mut outputs = outputs_of(select, &scope);
         let shape = Shape::of(select, order_by)?;
-        let group_keys: Vec<KeyColumn> =
-            group_exprs(&select.group_by).iter().filter_map(|expr| key_of(expr, &scope)).collect();
+        // Super-aggregates (WITH ROLLUP) are over all rows.
+        let has_modifiers = matches!(&select.group_by, GroupByExpr::Expressions(_, all) if !all.is_empty());
+        let grouped_by = if has_modifiers { Vec::new() } else { group_exprs(&select.group_by) };
+        let group_keys: Vec<KeyColumn> = grouped_by.iter().filter_map(|expr| key_of(expr, &scope)).collect();
         if shape.is_aggregated {
             for output in &mut outputs.known {
                 output.key = output.key.take().filter(|key| group_keys.contains(key));

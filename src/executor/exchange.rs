@@ -210,11 +210,12 @@ pub(super) fn savepoint_statement(verb: &str, name: &str) -> String {
 /// Sends what is queued and the statement in one write, and forwards the statement's reply.
 async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) -> Result<ReplySummary> {
     let patch = job.patch();
-    if super::variables::are_named(job) {
-        // Rare, and as good as one more setting.
-        super::variables::queue(job, lease);
-    }
+    // Rare, and as good as one more setting.
+    let assignment = super::variables::are_named(job).then(|| super::variables::assignment(job));
     let connection = lease.connection(&mut job.session.transaction);
+    if let Some(assignment) = assignment {
+        connection.queue(&Command::Query(&assignment));
+    }
     let binary = match payload {
         Payload::Query(text) => {
             connection.queue(&Command::Query(text));

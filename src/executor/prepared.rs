@@ -80,10 +80,14 @@ impl Executor {
                 Ok(Preparation::AtServer(target, text)) => self.prepare_at(job, &target, &text).await,
                 Ok(Preparation::Gathered(gather)) => Box::pin(self.describe_gathered(job, &gather)).await,
                 Ok(Preparation::Router(columns)) => Ok(Described::Router(columns)),
-                Err(error) if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) => {
-                    Err(self.server_error(job, error).await)
-                }
-                Err(error) => Err(error),
+                Err(error) => match Box::pin(self.describe_expanded(job, error)).await {
+                    Err(error)
+                        if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) =>
+                    {
+                        Err(self.server_error(job, error).await)
+                    }
+                    described => described,
+                },
             },
             StatementKind::Show => match self.place_of_show(job)? {
                 Preparation::AtServer(target, text) => self.prepare_at(job, &target, &text).await,

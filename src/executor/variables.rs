@@ -28,8 +28,8 @@ fn goes_untouched(kind: StatementKind) -> bool {
     !(kind.is_dml() || kind.is_query() || matches!(kind, StatementKind::Do | StatementKind::Explain))
 }
 
-/// Queues the assignment of all variables that the statement names.
-pub(super) fn queue(job: &mut Job<'_>, lease: &mut Lease) {
+/// The assignment of all variables that the statement names, to be sent before it.
+pub(super) fn assignment(job: &Job<'_>) -> Vec<u8> {
     let options = job.session.settings.lex_options();
     let no_backslash_escapes = options.mode.contains(SqlMode::NO_BACKSLASH_ESCAPES);
     let mut set = Vec::from(&b"SET "[..]);
@@ -41,7 +41,7 @@ pub(super) fn queue(job: &mut Job<'_>, lease: &mut Lease) {
         let value = job.session.user_variables.get(name.as_str()).unwrap_or(&Value::Null);
         value.as_ref().render_literal(&mut set, no_backslash_escapes);
     }
-    lease.connection(&mut job.session.transaction).queue(&Command::Query(&set));
+    set
 }
 
 /// Takes over what the statement made of them.

@@ -26,6 +26,9 @@ impl Executor {
         host: &mut PooledConnection,
     ) -> Result<ReplySummary> {
         host.sync_settings(job.session.settings.backend());
+        if super::super::variables::are_named(job) {
+            host.queue(&Command::Query(&super::super::variables::assignment(job)));
+        }
         settle(host).await?;
         match job.execution {
             None => host.queue(&Command::Query(text)),

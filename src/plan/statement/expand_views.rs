@@ -1,4 +1,4 @@
-//! Views of sharded keyspaces as derived tables: the statement that says the same without naming them.
+//! Views as derived tables: the statement that says the same without naming them.
 //!
 //! For statements that the servers cannot answer over their own views, because a view's rows are not what each shard
 //! makes of it: what is left names tables only, and can be gathered.
@@ -6,9 +6,13 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::plan::PlanContext;
+use crate::plan::layout::Layout;
+use crate::plan::primitive::Piece;
+use crate::plan::semantics::references::lock_words;
 use crate::plan::source::{Edits, Source, quote};
-use crate::sql::ast::{Query, TableFactor, Visit, Visitor};
+use crate::plan::{FoundTable, PlanContext};
+use crate::schema::Relation;
+use crate::sql::ast::{Ident, LockClause, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor};
 use crate::sql::{LexFlags, LexOptions, Lexed};
 use std::ops::ControlFlow;
 
@@ -20,11 +24,9 @@ pub(crate) fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) ->
     let source = Source::new(text, lexed, ctx.options)?;
     let statement = crate::sql::parse(text, lexed, ctx.options).map_err(|failure| failure.to_error(text))?;
     let mut mentions = Mentions::default();
-    if statement.visit(&mut mentions).is_break() {
-        return Err(Error::unsupported("a locking read of a view over several shards"));
-    }
+    let _ = statement.visit(&mut mentions);
     let mut edits = Edits::default();
-    for factor in &mentions.tables {
+    for (factor, locks) in &mentions.tables {
         let TableFactor::Table { name, alias, args: None, .. } = factor else { continue };
         let names = crate::plan::semantics::idents(name)?;
         let (qualifier, name) = match names.as_slice() {
@@ -33,19 +35,52 @@ pub(crate) fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) ->
             [qualifier, name] => (Some(*qualifier), *name),
             _ => continue,
         };
-        let Some((keyspace, view)) = ctx.find_view(qualifier.map(|name| name.value.as_str()), &name.value)
-        else {
-            continue;
-        };
-        if !ctx.is_sharded(keyspace) {
-            continue;
-        }
+        let Some(view) = view(ctx, qualifier.map(|name| name.value.as_str()), &name.value) else { continue };
         let range = source.ident_range(qualifier.unwrap_or(name))?.start..source.ident_range(name)?.end;
+        let visible = alias.as_ref().map_or(name, |alias| &alias.name);
         let alias = if alias.is_some() { String::new() } else { format!(" as {}", quote(&name.value)) };
         let definition = definition(view.definition.as_deref().unwrap_or_default())?;
-        edits.replace(range, vec![crate::plan::primitive::Piece::text(&format!("({definition}){alias}"))]);
+        let lock = lock_of(locks, visible, &source)?;
+        edits.replace(range, vec![Piece::text(&format!("({definition}{lock}){alias}"))]);
     }
+    mentions.selects.iter().for_each(|select| keep_names(select, &source, &mut edits));
     Ok((!edits.is_empty()).then(|| with(text, lexed.span.range(), &edits)))
+}
+
+/// A column without alias is named after its text.
+fn keep_names(select: &Select, source: &Source<'_>, edits: &mut Edits) {
+    let token = source.token_at(select.select_token.0.span.start);
+    let Some(layout) = token.and_then(|token| Layout::of_select(source, token)) else { return };
+    if layout.items.len() != select.projection.len() {
+        return;
+    }
+    for (item, range) in select.projection.iter().zip(layout.items) {
+        if matches!(item, SelectItem::UnnamedExpr(_)) && edits.touches(&range) {
+            edits.insert(range.end, &format!(" as {}", quote(&source.slice(range))));
+        }
+    }
+}
+
+fn view<'c>(ctx: &'c PlanContext<'_>, qualifier: Option<&str>, name: &str) -> Option<&'c Relation> {
+    if let Some((_, view)) = ctx.find_view(qualifier, name) {
+        return Some(view);
+    }
+    // Views of unsharded keyspaces are tables otherwise.
+    match ctx.find_table(qualifier, name) {
+        Ok(FoundTable::Table(table)) => ctx.schemas.view(&table.keyspace, &table.name).map(|view| &**view),
+        _ => None,
+    }
+}
+
+/// Rows of a derived table are not locked, but those that it reads may be.
+fn lock_of(locks: &[LockClause], visible: &Ident, source: &Source<'_>) -> Result<String> {
+    for lock in locks {
+        let of = lock.of.as_ref().map(crate::plan::semantics::idents).transpose()?;
+        if of.and_then(|names| names.last().copied()).is_none_or(|name| name.value == visible.value) {
+            return Ok(lock_words(lock, source));
+        }
+    }
+    Ok(String::new())
 }
 
 /// A definition that means the same wherever it stands.
@@ -79,24 +114,46 @@ fn with(text: &[u8], range: Range<usize>, edits: &Edits) -> Vec<u8> {
 /// What a statement names.
 #[derive(Default)]
 struct Mentions {
-    tables: Vec<TableFactor>,
+    /// With the locks that the query around takes.
+    tables: Vec<(TableFactor, Vec<LockClause>)>,
     ctes: Vec<String>,
+    locks: Vec<Vec<LockClause>>,
+    selects: Vec<Select>,
+}
+
+impl Mentions {
+    fn note_selects(&mut self, body: &SetExpr) {
+        match body {
+            SetExpr::Select(select) => self.selects.push((**select).clone()),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.note_selects(left);
+                self.note_selects(right);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Visitor for Mentions {
-    /// A lock.
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
         self.ctes.extend(ctes.map(|cte| cte.alias.name.value.clone()));
-        // Rows of a derived table are not locked.
-        if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        self.locks.push(query.locks.clone());
+        self.note_selects(&query.body);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.locks.pop();
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if matches!(factor, TableFactor::Table { .. }) {
-            self.tables.push(factor.clone());
+            let locks = self.locks.last().cloned().unwrap_or_default();
+            self.tables.push((factor.clone(), locks));
         }
         ControlFlow::Continue(())
     }

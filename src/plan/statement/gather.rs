@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::plan::PlanContext;
 use crate::plan::primitive::{Gather, GatherInput, GatherReducer, Query, Template, VindexRef};
 use crate::plan::semantics::references::{Reference, collect};
-use crate::plan::semantics::{Analysis, place};
+use crate::plan::semantics::{Analysis, place, session};
 use crate::plan::source::Source;
 use crate::sql::ident::name_of;
 use crate::sql::{TokenKind, ast};
@@ -35,11 +35,25 @@ pub(super) fn plan(
     if found.references.len() > INPUTS_MAX {
         return Err(Error::unsupported(format!("a query over shards of more than {INPUTS_MAX} tables")));
     }
+    // A host has no temporary table for a view; its definition takes its place.
+    if let Some(view) = found.references.iter().find(|reference| is_view(ctx, reference)) {
+        return Err(Error::unsupported(format!(
+            "a query over several shards with the view {}",
+            view.table.name
+        )));
+    }
     let host = host(&found.references).ok_or_else(|| Error::unsupported(reason))?;
     let mentioned = Mentioned::of(source);
+    // Which rows a server looks at counts where it assigns to variables on the way.
+    let counts_rows = session::assigns(source);
     let inputs = found.references.iter().enumerate().map(|(index, reference)| {
         let routing = place::of_instance(index, &found.analysis);
-        input(reference, routing, &mentioned)
+        let mut input = input(reference, routing, &mentioned);
+        if counts_rows {
+            input.filters.clear();
+            input.reducers.clear();
+        }
+        input
     });
     let query = Template { pieces: source.pieces(source.range(), &found.edits).pieces };
     Ok(Gather {
@@ -49,6 +63,11 @@ pub(super) fn plan(
         repeats_arguments: found.repeats_arguments,
         reason: reason.into(),
     })
+}
+
+fn is_view(ctx: &PlanContext<'_>, reference: &Reference) -> bool {
+    let table = &reference.table;
+    ctx.schemas.view(&table.keyspace, &table.name).is_some()
 }
 
 /// The keyspace whose tables are best left where they are: one that is not sharded, if there is one.

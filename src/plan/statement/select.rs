@@ -69,9 +69,6 @@ fn gather(
     refused: &Error,
 ) -> Result<Gather> {
     let Several::Unsupported(reason) = refusal(refused)? else { return Err(refused.clone()) };
-    if session::assigns(source) {
-        return Err(refused.clone());
-    }
     super::gather::plan(ctx, source, query, analysis, &reason)
 }
 

@@ -89,6 +89,24 @@ pub(crate) fn collect(
     Ok(References { references, analysis, edits, repeats_arguments })
 }
 
+/// The words of a lock, as both engines know them: ` for update nowait`.
+pub(crate) fn lock_words(lock: &LockClause, source: &Source<'_>) -> String {
+    // MariaDB knows the older words only.
+    let is_for_share = (1..source.tokens().len())
+        .any(|at| source.is_keyword(at, "share") && source.is_keyword(at - 1, "for"));
+    let words = match lock.lock_type {
+        LockType::Update => " for update",
+        LockType::Share if is_for_share => " for share",
+        LockType::Share => " lock in share mode",
+    };
+    let nonblock = match lock.nonblock {
+        Some(NonBlock::Nowait) => " nowait",
+        Some(NonBlock::SkipLocked) => " skip locked",
+        None => "",
+    };
+    format!("{words}{nonblock}")
+}
+
 /// A version of the statement's text: the statement itself, or a copy of a common table expression.
 struct Text {
     edits: Edits,
@@ -193,18 +211,7 @@ impl Walk<'_> {
     fn lock(&mut self, lock: &LockClause, first: usize) -> Result<()> {
         let of = lock.of.as_ref().map(idents).transpose()?;
         let name = of.and_then(|names| names.last().map(|name| name.value.clone()));
-        let mut words = match lock.lock_type {
-            LockType::Share => " lock in share mode".to_owned(),
-            LockType::Update => " for update".to_owned(),
-        };
-        match lock.nonblock {
-            Some(_) if matches!(lock.lock_type, LockType::Share) => {
-                return Err(Error::unsupported("FOR SHARE with NOWAIT or SKIP LOCKED over several shards"));
-            }
-            Some(NonBlock::Nowait) => words.push_str(" nowait"),
-            Some(NonBlock::SkipLocked) => words.push_str(" skip locked"),
-            None => {}
-        }
+        let words = lock_words(lock, self.source);
         for reference in &mut self.references[first..] {
             if name.as_ref().is_none_or(|name| **name == *reference.alias) {
                 reference.lock.clone_from(&words);

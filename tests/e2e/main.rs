@@ -2,7 +2,7 @@
 //!
 //! `cargo test --test e2e -- [--engine=mariadb|mysql] [--self] [--all] [--list] [FILTER…]`; a filter is part of a
 //! test's name, such as `mariadb::script::join`; `--self` puts a second plain server in the router's place, and
-//! `--all` prints every difference. It is a harness of its own, because servers are started once for all tests.
+//! `--all` prints every difference; `--hold` starts the servers of an engine for statements by hand. It is a harness of its own, because servers are started once for all tests.
 
 // A test program speaks to its reader, and may end by a panic.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod generated;
 mod generated_writes;
+mod hold;
 mod hostile;
 mod interrupt;
 mod lookups;
@@ -76,13 +77,20 @@ struct Arguments {
     list: bool,
     printed_max: usize,
     double: bool,
+    hold: bool,
     filters: Vec<String>,
 }
 
 impl Arguments {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut parsed =
-            Self { engine: None, printed_max: PRINTED_MAX, list: false, double: false, filters: Vec::new() };
+        let mut parsed = Self {
+            engine: None,
+            printed_max: PRINTED_MAX,
+            list: false,
+            double: false,
+            hold: false,
+            filters: Vec::new(),
+        };
         for argument in arguments {
             if let Some(engine) = argument.strip_prefix("--engine=") {
                 parsed.engine = script::engine(engine).ok();
@@ -92,6 +100,8 @@ impl Arguments {
                 parsed.list = true;
             } else if argument == "--self" {
                 parsed.double = true;
+            } else if argument == "--hold" {
+                parsed.hold = true;
             } else if !argument.starts_with('-') {
                 parsed.filters.push(argument);
             }
@@ -199,6 +209,9 @@ fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals:
         }
     };
     println!("{}: servers and router are up after {:.1} s", engine.as_str(), begin.elapsed().as_secs_f32());
+    if arguments.hold {
+        return hold::hold(&mut environment);
+    }
     for (name, script, keyspace, protocol) in names {
         if let Some(reason) = &script.skip {
             totals.skipped.push(format!("{} {reason}", script.name));

@@ -149,6 +149,10 @@ error_kinds! {
     QueryTimeout = 3024 b"HY000" None, Router;
     /// The same in MariaDB's words.
     StatementTimeout = 1969 b"70100" None, Router;
+    /// A client that has not announced that it sends files.
+    LocalFilesDisabled = 3948 b"42000" None, Client;
+    /// The same in MariaDB's words.
+    LocalFilesDisabledMariaDb = 4166 b"HY000" None, Client;
     /// Statement or connection was killed.
     QueryInterrupted = 1317 b"70100" None, Client;
     /// More clients than allowed.

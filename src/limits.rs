@@ -96,6 +96,12 @@ pub const INSERT_BATCH_ROWS: usize = 1_000;
 /// Bytes of such rows: their literals may take several times as many, and servers' `max_allowed_packet` is 16 MiB or more.
 pub const INSERT_BATCH_BYTES: usize = 1 << 20;
 
+/// Rows of a client's file that are sent to their shards at once.
+pub const LOAD_BATCH_ROWS: usize = 5_000;
+
+/// Bytes of such rows.
+pub const LOAD_BATCH_BYTES: usize = 1 << 20;
+
 /// User variables (`@x`) of one session.
 pub const USER_VARIABLES_PER_SESSION_MAX: usize = 4_096;
 

@@ -323,6 +323,17 @@ impl BackendConnection {
         }
     }
 
+    /// Sends packets in the middle of a reply: the file that a server asked for.
+    pub(super) async fn write_in_reply(&mut self, packets: &[u8]) -> Result<()> {
+        if self.activity != Activity::Reading {
+            return Err(self.closed_error());
+        }
+        self.activity = Activity::Rest;
+        self.write(packets).await.map_err(|error| error.with_retry(Retry::Never))?;
+        self.activity = Activity::Reading;
+        Ok(())
+    }
+
     fn owe_replies_to(&mut self, packets: &[u8], reply_count: usize) {
         let before = self.owed.len();
         for sequence in reply_sequences(packets) {

@@ -23,7 +23,7 @@ mod tls;
 mod version;
 
 pub use connection::{BackendConnection, SessionState};
-pub use exchange::{ControlResult, Discard, ReplySink, RowStream};
+pub use exchange::{ControlResult, Discard, LoadReply, ReplySink, RowStream};
 pub use kill::Killer;
 pub use lifeline::Heartbeat;
 pub use options::{BackendAddress, ConnectOptions, Flavor, Password};

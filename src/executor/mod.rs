@@ -19,6 +19,7 @@ mod interrupt;
 mod into;
 mod job;
 mod kill;
+mod load;
 mod lookup;
 mod outcome;
 mod pass;

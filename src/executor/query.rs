@@ -75,6 +75,9 @@ impl Executor {
         }
         job.note_directives();
         let outcome = self.dispatch_unless_interrupted(job).await;
+        if job.client.is_sending_file() && !Box::pin(job.client.discard_file()).await {
+            job.session.is_closing = true;
+        }
         job.session.end_statement();
         let transaction = &mut job.session.transaction;
         transaction.pin_next = None;
@@ -129,6 +132,7 @@ impl Executor {
             StatementKind::Show => self.show(job).await,
             StatementKind::Use => self.use_target(job),
             StatementKind::Kill => self.kill(job),
+            StatementKind::Load => Box::pin(self.load_data(job)).await,
             StatementKind::Ddl(ddl) => self.ddl(job, ddl).await,
             StatementKind::Call
             | StatementKind::Describe

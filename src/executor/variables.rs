@@ -38,8 +38,11 @@ pub(super) fn assignment(job: &Job<'_>) -> Vec<u8> {
             set.extend_from_slice(b", ");
         }
         set.extend_from_slice(format!("@{} = ", quoted(name)).as_bytes());
-        let value = job.session.user_variables.get(name.as_str()).unwrap_or(&Value::Null);
-        value.as_ref().render_literal(&mut set, no_backslash_escapes);
+        match job.session.user_variables.get(name.as_str()) {
+            // One that LOAD DATA makes is a string of characters; NULL alone would be one of bytes.
+            None if job.lexed.kind == StatementKind::Load => set.extend_from_slice(b"CAST(NULL AS CHAR)"),
+            value => value.unwrap_or(&Value::Null).as_ref().render_literal(&mut set, no_backslash_escapes),
+        }
     }
     set
 }

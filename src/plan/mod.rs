@@ -82,6 +82,14 @@ pub fn build_gathered(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
     statement::gathered(ctx, text, lexed)
 }
 
+/// Plans a LOAD DATA statement.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_load(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<primitive::Load> {
+    statement::load(ctx, text, lexed)
+}
+
 /// The text of a query with the views of sharded keyspaces replaced by their definitions; `None` if it names none.
 ///
 /// # Errors

@@ -15,11 +15,12 @@ use tokio::time::timeout;
 use super::counters::WorkerCounters;
 use super::out_buffer::OutBuffer;
 use super::registry::{ClientEntry, Interrupt};
-use crate::error::{Error, Origin};
+use crate::error::{Error, ErrorKind, Origin};
 use crate::limits;
 use crate::net::{HangupWatch, Packet, PacketError, PacketStream, Spool, SpoolError, Stream};
 use crate::wire::connect::Salt;
 use crate::wire::frame::{HEADER_BYTES, write_packet_with};
+use crate::wire::response::LOCAL_INFILE_HEADER;
 use crate::wire::row::put_text_field;
 use crate::wire::writer::put_lenenc_int;
 use crate::wire::{Capabilities, ColumnDefinition, EofPacket, ErrPacket, OkPacket, StatusFlags};
@@ -36,6 +37,8 @@ pub struct ClientStream {
     counters: Arc<WorkerCounters>,
     /// What is written is kept instead of sent.
     capture: Option<Box<Capture>>,
+    /// The client sends a file, whose end was not read.
+    is_sending_file: bool,
 }
 
 /// A reply that is kept, and what is put back when that ends.
@@ -309,6 +312,53 @@ impl ClientStream {
         Some(*capture)
     }
 
+    // --- files of the client: LOAD DATA LOCAL
+
+    /// Asks the client for a file; its parts are read with [`Self::next_file_part`].
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub async fn request_file(&mut self, name: &[u8]) -> io::Result<()> {
+        self.packet(|out| {
+            out.push(LOCAL_INFILE_HEADER);
+            out.extend_from_slice(name);
+        });
+        self.is_sending_file = true;
+        self.flush().await
+    }
+
+    /// The next part of the file; `None` at its end.
+    ///
+    /// # Errors
+    /// When the client is gone, breaks the protocol, or sends nothing for [`limits::CLIENT_READ_TIMEOUT`].
+    pub async fn next_file_part(&mut self) -> Result<Option<Packet>, Error> {
+        let lost = |text: &str| Error::new(ErrorKind::ClientLost, text);
+        let part = timeout(limits::CLIENT_READ_TIMEOUT, self.packets.take_packet(limits::COMMAND_BYTES_MAX));
+        let Ok(part) = part.await else { return Err(lost("the client does not go on with its file")) };
+        let part = part.map_err(PacketError::into_client_error)?;
+        let part = part.ok_or_else(|| lost("the client left in the middle of a file"))?;
+        self.counters.received(part.len());
+        self.is_sending_file = !part.is_empty();
+        Ok(Some(part).filter(|part| !part.is_empty()))
+    }
+
+    /// Is a part of a file still to come?
+    pub fn is_sending_file(&self) -> bool {
+        self.is_sending_file
+    }
+
+    /// Reads what is left of a file that nobody wants any more: the client reads no reply before it has sent all of
+    /// it. `false` if that cannot be done, so that the connection is of no use.
+    pub async fn discard_file(&mut self) -> bool {
+        while self.is_sending_file {
+            let entry = self.entry.clone();
+            if !matches!(unless_killed(&entry, self.next_file_part()).await, Some(Ok(_))) {
+                return false;
+            }
+        }
+        true
+    }
+
     // --- noticing that nobody wants the reply
 
     /// For noticing, while a statement runs, that it was killed or that the client has left. Independent of the
@@ -329,6 +379,7 @@ impl ClientStream {
             entry,
             counters,
             capture: None,
+            is_sending_file: false,
         }
     }
 

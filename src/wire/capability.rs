@@ -97,6 +97,7 @@ impl Capabilities {
         .union(Self::FOUND_ROWS)
         .union(Self::LONG_FLAG)
         .union(Self::CONNECT_WITH_DB)
+        .union(Self::LOCAL_FILES)
         .union(Self::IGNORE_SPACE)
         .union(Self::PROTOCOL_41)
         .union(Self::INTERACTIVE)
@@ -116,6 +117,7 @@ impl Capabilities {
     /// DEPRECATE_EOF depend on the connection and are added by who opens it.
     pub const REQUESTED: Self = Self::LONG_PASSWORD
         .union(Self::LONG_FLAG)
+        .union(Self::LOCAL_FILES)
         .union(Self::PROTOCOL_41)
         .union(Self::TRANSACTIONS)
         .union(Self::SECURE_CONNECTION)

@@ -16,6 +16,7 @@ mod generated_writes;
 mod hold;
 mod hostile;
 mod interrupt;
+mod load_data;
 mod lookups;
 mod memory;
 mod outage;
@@ -272,6 +273,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("transactions", transactions::CASES),
         ("timeouts", timeouts::CASES),
         ("memory", memory::CASES),
+        ("load_data", load_data::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),
         ("interrupt", interrupt::CASES),

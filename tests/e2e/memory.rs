@@ -25,7 +25,7 @@ const IDLE_CLIENTS: u64 = 5_000;
 /// Files that are open for other reasons.
 const OTHER_FILES: u64 = 500;
 
-fn resident_bytes(environment: &Environment) -> Result<u64, String> {
+pub fn resident_bytes(environment: &Environment) -> Result<u64, String> {
     let path = format!("/proc/{}/status", environment.router.process_id().ok_or("the router has ended")?);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let kilobytes = text
@@ -62,7 +62,7 @@ fn stream(environment: &Environment, keyspace: &str, sql: &str, rows: u64) -> Re
     grown("the stream", before, peak)
 }
 
-fn grown(what: &str, before: u64, peak: u64) -> Result<(), String> {
+pub fn grown(what: &str, before: u64, peak: u64) -> Result<(), String> {
     let growth = peak - before;
     println!("  {what}: {} KB more", growth >> 10);
     if growth <= GROWTH_BYTES_MAX { Ok(()) } else { Err(format!("{what} takes {} KB", growth >> 10)) }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::client::{self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, Client, ClientError, Options, Reply};
+use crate::client::{
+    self, CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, CLIENT_LOCAL_FILES, Client, ClientError, Options, Reply,
+};
 use crate::compare::{Comparison, ignored_fields, may_use_temporary, summary};
 use crate::environment::Environment;
 use crate::lookups;
@@ -244,7 +246,7 @@ impl Run<'_> {
         }
         // Both kinds of terminators are used: with CLIENT_DEPRECATE_EOF and without.
         let mut capabilities = match self.protocol {
-            Protocol::Text => 0,
+            Protocol::Text => CLIENT_LOCAL_FILES,
             Protocol::Binary => CLIENT_DEPRECATE_EOF,
         };
         if self.script.found_rows {

@@ -26,6 +26,7 @@ impl Server {
             "--skip-log-bin",
             "--max-connections=8000",
             "--max-allowed-packet=64M",
+            "--local-infile=1",
             "--innodb-lock-wait-timeout=5",
         ];
         let engine_options: &[&str] = match installation.engine {

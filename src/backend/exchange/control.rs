@@ -38,19 +38,7 @@ impl BackendConnection {
             Ok(payload) => decode_simple(payload),
             Err(error) => return Err(self.fail(error)),
         };
-        match decoded {
-            Ok(Ok(summary)) => {
-                self.end_scanned_reply(&summary);
-                Ok(summary)
-            }
-            Ok(Err(refused)) => {
-                if self.end_reply(None).is_some_and(|owed| owed.is_for_settings) {
-                    self.note_refused_settings();
-                }
-                Err(refused)
-            }
-            Err(malformed) => Err(self.fail(malformed.into())),
-        }
+        self.end_simple(decoded)
     }
 
     /// Runs a statement that has no result set.
@@ -135,7 +123,7 @@ impl BackendConnection {
 }
 
 /// The outer error is the protocol's, the inner one the server's.
-fn decode_simple(payload: &[u8]) -> Result<Result<ReplySummary>, Malformed> {
+pub(super) fn decode_simple(payload: &[u8]) -> Result<Result<ReplySummary>, Malformed> {
     let summary = match payload.first() {
         Some(&OK_HEADER) => ok_summary(&OkPacket::decode(payload)?),
         Some(&EOF_HEADER) => {

@@ -64,7 +64,7 @@ impl BackendConnection {
         sink: &mut S,
     ) -> Result<()> {
         if summary.local_infile.is_some() {
-            // Never agreed to: the capability is not requested.
+            // Only LOAD DATA LOCAL may ask for one, and its reply is received in another way.
             return Err(self.fail(ChannelError::Malformed(Malformed::new("request for a local file"))));
         }
         if let Some(error) = begins_with_error(summary).filter(|_| !has_passed) {

@@ -7,7 +7,9 @@ mod control;
 mod forward;
 mod rows;
 mod sink;
+mod upload;
 
 pub use control::ControlResult;
 pub use rows::RowStream;
 pub use sink::{Discard, ReplySink};
+pub use upload::LoadReply;

@@ -167,6 +167,36 @@ impl<'a> InsertBatch<'a> {
         Ok(Self { plan, run: *run, source: *source, rows, text, first_number: None, last_explicit })
     }
 
+    /// Takes rows of a file, of which only the values at some positions are known.
+    pub fn of_file(
+        plan: &'a Insert,
+        run: &Run<'a>,
+        source: &InsertSource<'a>,
+        positions: &[usize],
+        values: &[Vec<Value>],
+    ) -> Self {
+        let rows: Vec<Row> =
+            values.iter().map(|values| rows::of_file(plan, source, positions, values)).collect();
+        let text = Text::Values { head: Vec::new(), tail: Vec::new() };
+        let last_explicit = rows.last().and_then(|row| row.explicit);
+        Self { plan, run: *run, source: *source, rows, text, first_number: None, last_explicit }
+    }
+
+    /// The shard of a row, by its index in the keyspace; `None` if it is left out.
+    pub fn shard_of(&self, row: usize) -> Option<usize> {
+        Some(self.rows.get(row)?.place.as_ref()?.shard)
+    }
+
+    /// The number that a row got from the sequence.
+    pub fn number_of(&self, row: usize) -> Option<u64> {
+        self.rows.get(row)?.number
+    }
+
+    /// The first number that was generated.
+    pub fn first_number(&self) -> Option<u64> {
+        self.first_number
+    }
+
     /// Were numbers generated, so that `LAST_INSERT_ID()` changes?
     pub fn has_numbers(&self) -> bool {
         self.first_number.is_some()

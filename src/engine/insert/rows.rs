@@ -122,6 +122,44 @@ pub(super) fn of_query(
     Ok(made.collect())
 }
 
+/// A row of a file: `values` are those at `positions`, which are in ascending order.
+pub(super) fn of_file(
+    plan: &Insert,
+    source: &InsertSource<'_>,
+    positions: &[usize],
+    values: &[Value],
+) -> Row {
+    let value_at = |at: u32| positions.binary_search(&(at as usize)).ok().and_then(|index| values.get(index));
+    let needs_number = plan
+        .generated
+        .as_ref()
+        .is_some_and(|generated| asks_for_number(generated.position.and_then(value_at), source));
+    let cell = |vindex: &InsertVindex, index: usize| {
+        if needs_number && is_generated(plan.generated.as_ref(), vindex, index) {
+            return Cell::Generated;
+        }
+        match vindex.positions[index].and_then(value_at) {
+            Some(value) => Cell::Value(value.clone()),
+            None => Cell::Default,
+        }
+    };
+    Row {
+        body: Body::Span(Span::default()),
+        cells: super::vindexes(plan)
+            .map(|vindex| (0..vindex.positions.len()).map(|index| cell(vindex, index)).collect())
+            .collect(),
+        splices: Vec::new(),
+        generated_span: None,
+        needs_number,
+        explicit: plan
+            .generated
+            .as_ref()
+            .and_then(|generated| value_at(generated.position?)?.as_ref().to_uint64().ok()),
+        number: None,
+        place: None,
+    }
+}
+
 fn literal_of(value: &Value, no_backslash_escapes: bool) -> Vec<u8> {
     let mut text = Vec::new();
     match value {

@@ -127,18 +127,40 @@ impl Inner<'_> {
         Err(self.in_the_owners_words(lookup, error).await)
     }
 
+    /// Adds all rows at once. `false`: one of them is there already, so none was added.
+    pub(in super::super) async fn try_entries(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entries: Vec<LookupEntry>,
+    ) -> Result<bool> {
+        let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
+        let entries = in_order(entries);
+        if table.spec.autocommit || entries.len() > ENTRIES_PER_STATEMENT {
+            return Ok(false);
+        }
+        if entries.is_empty() {
+            return Ok(true);
+        }
+        let text = table.add(&entries.iter().collect::<Vec<_>>(), false)?;
+        match self.change_table(&table, &text).await {
+            Err(error) if is_duplicate(&error) => Ok(false),
+            outcome => outcome.map(|_| true),
+        }
+    }
+
     /// Adds a row unless it is there. `Some(true)`: it was added; `None`: a unique vindex has its value at another
-    /// place, with an owner.
-    pub(super) async fn try_entry(
+    /// place, with an owner, or at a `fresh` one, whose owner is still to come.
+    pub(in super::super) async fn try_entry(
         &mut self,
         lookup: OwnedLookup<'_>,
         entry: &LookupEntry,
+        fresh: &[KeyspaceId],
     ) -> Result<Option<bool>> {
         let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
         if self.known_places_of(&table, &entry.values).await?.contains(&entry.id) {
             return Ok(Some(false));
         }
-        match self.add_entry(lookup, &table, entry, &[]).await {
+        match self.add_entry(lookup, &table, entry, fresh).await {
             Err(error) if is_duplicate(&error) => Ok(None),
             outcome => outcome.map(|()| Some(true)),
         }

@@ -162,7 +162,7 @@ impl Inner<'_> {
             let mut is_taken = false;
             for (owned, of_lookup) in &entries {
                 let Some(entry) = of_lookup.get(&row) else { continue };
-                match self.try_entry(*owned, entry).await? {
+                match self.try_entry(*owned, entry, &[]).await? {
                     Some(true) => added.push((*owned, entry.clone())),
                     Some(false) => {}
                     None if insert.updated.is_some() => {
@@ -196,7 +196,7 @@ impl Inner<'_> {
     }
 
     /// Places that the table of the primary vindex tells.
-    async fn told_places(
+    pub(in super::super) async fn told_places(
         &mut self,
         insert: &Insert,
         batch: &InsertBatch<'_>,
@@ -249,7 +249,7 @@ impl Inner<'_> {
 }
 
 /// The table's own use of the vindex.
-fn used_by<'t>(table: &'t Table, lookup: &InsertLookup) -> Result<&'t ColumnVindex> {
+pub(in super::super) fn used_by<'t>(table: &'t Table, lookup: &InsertLookup) -> Result<&'t ColumnVindex> {
     let mut all = table.column_vindexes.iter();
     let is_same = |used: &&ColumnVindex| {
         used.vindex.name() == lookup.vindex.vindex.name()

@@ -9,6 +9,7 @@ mod entries;
 mod insert;
 
 pub(super) use entries::{OwnedLookup, Owners};
+pub(super) use insert::used_by;
 
 use super::arguments::Arguments;
 use super::inner::Inner;

@@ -8,6 +8,7 @@ mod combine;
 mod finish;
 mod gather;
 mod insert;
+mod load;
 mod query;
 mod read_first;
 mod route;
@@ -21,6 +22,7 @@ pub use combine::{
 pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces};
+pub use load::{Load, LoadRows, LookedAt, Takes};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};
 pub use route::{Keys, Lookup, Route, Routing, Several, VindexRef};

@@ -65,7 +65,8 @@ pub(crate) fn replace_anywhere(
     keep_database: &dyn Fn(&Range<usize>) -> bool,
     edits: &mut Edits,
 ) -> Result<()> {
-    let keeps_variables = source.lexed().kind == StatementKind::Call || assigns(source);
+    let keeps_variables =
+        matches!(source.lexed().kind, StatementKind::Call | StatementKind::Load) || assigns(source);
     for (index, token) in source.tokens().iter().enumerate() {
         let text = source.token_text(index);
         let range = token.span.range();

@@ -49,12 +49,12 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
 }
 
 /// Must each row be looked at?
-fn needs_rows(table: &Table) -> bool {
+pub(super) fn needs_rows(table: &Table) -> bool {
     matches!(table.kind, TableKind::Sharded) || table.auto_increment.is_some()
 }
 
 /// Copies of a reference table are written at their source.
-fn written_table(ctx: &PlanContext<'_>, table: Arc<Table>) -> Result<Arc<Table>> {
+pub(super) fn written_table(ctx: &PlanContext<'_>, table: Arc<Table>) -> Result<Arc<Table>> {
     let TableKind::Reference { source: Some(source) } = &table.kind else { return Ok(table) };
     match ctx.find_table(Some(&source.keyspace), &source.table)? {
         FoundTable::Table(source) => Ok(source),
@@ -172,7 +172,7 @@ fn columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
 }
 
 /// The vindexes that place rows, and those whose tables are kept or asked.
-fn vindexes(
+pub(super) fn vindexes(
     table: &Table,
     generated: &Option<Generated>,
     position: &dyn Fn(&str) -> Option<u32>,

@@ -8,6 +8,7 @@ mod expand_views;
 mod gather;
 mod insert;
 mod insert_text;
+mod load;
 mod read_first;
 mod select;
 mod update;
@@ -21,6 +22,7 @@ use crate::sql::{Lexed, StatementKind, TokenKind};
 use crate::topology::KeyspaceName;
 
 pub(crate) use expand_views::expand_views;
+pub(crate) use load::load;
 
 pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
     match plan(ctx, text, lexed) {

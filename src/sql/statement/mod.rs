@@ -3,6 +3,7 @@
 
 mod cursor;
 mod kill;
+mod load;
 mod prepare;
 mod set;
 mod show;
@@ -10,6 +11,7 @@ mod transaction;
 mod variables;
 
 pub use kill::{Kill, parse_kill};
+pub use load::{FileFormat, LoadData, LoadField, is_local_load, parse_load};
 pub use prepare::{
     Execute, Parameter, ParameterPlace, Parameters, Prepare, PrepareSource, parameters, parse_deallocate,
     parse_execute, parse_prepare,

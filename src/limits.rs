@@ -124,6 +124,12 @@ pub const GATHER_REDUCER_BYTES_MAX: usize = 4 << 20;
 /// Values in one `IN (…)` of a query that gathers rows.
 pub const GATHER_REDUCER_BATCH: usize = 5_000;
 
+/// Values in one `IN (…)` of a join over shards: far below what servers refuse to look up by an index.
+pub const JOIN_BATCH_VALUES: usize = 10_000;
+
+/// Such lists that one join sends, one after the other; with more values reading the whole table is no worse.
+pub const JOIN_BATCHES_MAX: usize = 4;
+
 /// Size that an INSERT into a temporary table has reached when it is sent: below the smallest `max_allowed_packet` in
 /// use, and large enough that round trips do not matter.
 pub const GATHER_INSERT_BYTES: usize = 256 << 10;

@@ -2,6 +2,7 @@
 
 use super::aggregate::Aggregator;
 use super::arguments::{Arguments, count_of, value_of};
+use super::join;
 use super::key::{KeyPart, Use, index_of};
 use super::render::{SessionValues, render};
 use super::routing::ShardPart;
@@ -9,7 +10,9 @@ use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery};
 use super::source::{self, Source};
 use super::stage::{self, Distinct, Filter, Flow, NumericCondition, Output, Sort, Stage, Test};
 use crate::error::{Error, Result};
-use crate::plan::primitive::{ColumnRef, EachShard, Piece, Predicate, Primitive, Query, SortKey, Template};
+use crate::plan::primitive::{
+    ColumnRef, EachShard, Join, Piece, Predicate, Primitive, Query, SortKey, Template,
+};
 use crate::topology::KeyspaceName;
 use crate::value::ColumnClass;
 use crate::wire::column_type::ColumnType;
@@ -74,13 +77,17 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
     counts_all: bool,
 ) -> Result<u64> {
     let nodes = nodes(tree)?;
-    let queries = run.queries(&nodes.leaf.query)?;
+    let leaf = match nodes.leaf {
+        Leaf::EachShard(leaf) => leaf,
+        Leaf::Join(join) => return Box::pin(join::execute(join, &nodes, run, executor, sink)).await,
+    };
+    let queries = run.queries(&leaf.query)?;
     let mut streams = executor.stream(run.keyspace, queries).await?;
     let mut columns = columns_of(&streams)?;
-    let helpers = nodes.leaf.helpers as usize;
+    let helpers = leaf.helpers as usize;
     let numbers = needed_numbers(&nodes, &columns, helpers)?;
     if !numbers.is_empty()
-        && let Some(typed) = &nodes.leaf.typed
+        && let Some(typed) = &leaf.typed
     {
         source::drain(&mut streams).await;
         drop(streams);
@@ -91,11 +98,7 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
     let visible =
         columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
     let keys = key_parts(nodes.merge, &columns, helpers)?;
-    let mut stages =
-        nodes.stages.iter().map(|node| stage_of(node, run, &columns, helpers)).collect::<Result<Vec<_>>>()?;
-    if run.session.lifts_row_limit() {
-        stages.iter_mut().for_each(Stage::lift_row_limit);
-    }
+    let mut stages = stages_of(&nodes, run, &columns, helpers)?;
     if counts_all {
         count_what_is_limited(&mut stages);
     } else {
@@ -126,9 +129,24 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
     Ok(found_rows(&stages).unwrap_or(row_count))
 }
 
+/// What is done with the leaf's rows.
+pub(super) fn stages_of(
+    nodes: &Nodes<'_>,
+    run: &Run<'_>,
+    columns: &[ColumnDefinition],
+    helpers: usize,
+) -> Result<Vec<Stage>> {
+    let stages = nodes.stages.iter().map(|node| stage_of(node, run, columns, helpers));
+    let mut stages = stages.collect::<Result<Vec<_>>>()?;
+    if run.session.lifts_row_limit() {
+        stages.iter_mut().for_each(Stage::lift_row_limit);
+    }
+    Ok(stages)
+}
+
 /// A helper column that must be a number for its key to be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+pub(super) enum Number {
     /// The position of an ENUM's or SET's value.
     Position(u32),
     /// A FLOAT with all its digits, which its text does not show.
@@ -136,7 +154,11 @@ enum Number {
 }
 
 /// The keys whose values are not ordered by their weights.
-fn needed_numbers(nodes: &Nodes<'_>, columns: &[ColumnDefinition], helpers: usize) -> Result<Vec<Number>> {
+pub(super) fn needed_numbers(
+    nodes: &Nodes<'_>,
+    columns: &[ColumnDefinition],
+    helpers: usize,
+) -> Result<Vec<Number>> {
     let mut keys: Vec<&SortKey> = nodes.merge.iter().collect();
     for stage in &nodes.stages {
         match stage {
@@ -186,7 +208,7 @@ fn decided(typed: &Template, numbers: &[Number]) -> Template {
     template
 }
 
-async fn flush<S: ResultSink>(output: &mut Output, sink: &mut S) -> Result<u64> {
+pub(super) async fn flush<S: ResultSink>(output: &mut Output, sink: &mut S) -> Result<u64> {
     let mut count = 0;
     for row in output.rows() {
         sink.row(row).await?;
@@ -197,10 +219,17 @@ async fn flush<S: ResultSink>(output: &mut Output, sink: &mut S) -> Result<u64> 
 }
 
 /// A tree's nodes, from the leaf up.
-struct Nodes<'p> {
-    leaf: &'p EachShard,
+pub(super) struct Nodes<'p> {
+    leaf: Leaf<'p>,
     merge: &'p [SortKey],
     stages: Vec<&'p Primitive>,
+}
+
+/// Where rows come from.
+#[derive(Clone, Copy)]
+enum Leaf<'p> {
+    EachShard(&'p EachShard),
+    Join(&'p Join),
 }
 
 fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
@@ -209,7 +238,8 @@ fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
     let mut node = tree;
     let leaf = loop {
         let input = match node {
-            Primitive::EachShard(leaf) => break leaf,
+            Primitive::EachShard(leaf) => break Leaf::EachShard(leaf),
+            Primitive::Join(join) => break Leaf::Join(join),
             Primitive::MergeSort(sort) => {
                 merge = &sort.keys;
                 node = &sort.input;
@@ -233,17 +263,17 @@ fn nodes(tree: &Primitive) -> Result<Nodes<'_>> {
 }
 
 /// The columns, which must agree in number over all shards.
-fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
+pub(super) fn columns_of<S: RowStream>(streams: &[S]) -> Result<Vec<ColumnDefinition>> {
     let first = streams.first().ok_or_else(|| Error::bug("a statement for no shard"))?.columns().to_vec();
-    let differs = |stream: &S| {
-        let columns = stream.columns();
-        columns.len() != first.len()
-            || columns.iter().zip(&first).any(|(a, b)| family(a.column_type) != family(b.column_type))
-    };
-    if streams.iter().any(differs) {
+    if !streams.iter().all(|stream| are_alike(stream.columns(), &first)) {
         return Err(Error::unsupported("combining answers of shards that have different columns"));
     }
     Ok(first)
+}
+
+/// Are these columns of the same number and types?
+pub(super) fn are_alike(a: &[ColumnDefinition], b: &[ColumnDefinition]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| family(a.column_type) == family(b.column_type))
 }
 
 /// Types that a server may exchange for one another from execution to execution, as its optimizer sees fit.
@@ -286,6 +316,7 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
         Primitive::EachShard(_)
         | Primitive::Gather(_)
         | Primitive::Insert(_)
+        | Primitive::Join(_)
         | Primitive::MergeSort(_)
         | Primitive::ReadFirst(_)
         | Primitive::Route(_) => Err(Error::bug("a primitive in the wrong place")),
@@ -325,7 +356,7 @@ fn numeric_class(column: &ColumnDefinition) -> Result<ColumnClass> {
 }
 
 /// A sort right below a limit need keep no more rows than that.
-fn keep_only_what_is_limited(stages: &mut [Stage]) {
+pub(super) fn keep_only_what_is_limited(stages: &mut [Stage]) {
     for index in 1..stages.len() {
         let keep = match &stages[index] {
             Stage::Limit { skip, left, .. } => usize::try_from(skip.saturating_add(*left)).ok(),
@@ -337,7 +368,7 @@ fn keep_only_what_is_limited(stages: &mut [Stage]) {
     }
 }
 
-fn wants_nothing(stages: &[Stage]) -> bool {
+pub(super) fn wants_nothing(stages: &[Stage]) -> bool {
     stages.iter().any(|stage| matches!(stage, Stage::Limit { left: 0, seen: None, .. }))
 }
 

@@ -92,6 +92,52 @@ impl KeyPart {
         Ok(Self { column, weight, pad, is_descending: key.descending, class })
     }
 
+    /// Keys of two columns whose equal values have equal keys, where servers compare their values as they are shown.
+    pub(super) fn joining(a: (usize, &ColumnDefinition), b: (usize, &ColumnDefinition)) -> Result<[Self; 2]> {
+        let refuse = || Error::unsupported("joining columns of these types across shards");
+        let class = |column: &ColumnDefinition| match column.column_type {
+            _ if is_set(column) => None,
+            ColumnType::YEAR | ColumnType::TIMESTAMP | ColumnType::TIMESTAMP2 => None,
+            ColumnType::BIT | ColumnType::NULL | ColumnType::DOUBLE => None,
+            _ => class_of(column, Use::Order).ok().filter(|class| *class != Class::Text),
+        };
+        let (Some(mut own), Some(other)) = (class(a.1), class(b.1)) else { return Err(refuse()) };
+        if own != other {
+            let is_number = |class| matches!(class, Class::Integer | Class::Decimal);
+            if !is_number(own) || !is_number(other) {
+                return Err(refuse());
+            }
+            own = Class::Decimal;
+        } else if own == Class::Moment && a.1.column_type != b.1.column_type {
+            return Err(refuse());
+        }
+        let part = |column| Self { column, weight: None, pad: None, is_descending: false, class: own };
+        Ok([part(a.0), part(b.0)])
+    }
+
+    /// Appends a value of a [`KeyPart::joining`] column as SQL. False: a constant might be read otherwise.
+    pub(super) fn put_literal(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
+        match self.class {
+            Class::Integer | Class::Decimal => out.extend_from_slice(value),
+            Class::Bytes => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"_binary x'");
+                for byte in value {
+                    out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+                }
+                out.push(b'\'');
+            }
+            // Parts of dates that are zero are an error in some modes.
+            Class::Moment | Class::Time if !value.windows(3).any(|part| part == b"-00") => {
+                out.push(b'\'');
+                out.extend_from_slice(value);
+                out.push(b'\'');
+            }
+            Class::Float | Class::Moment | Class::Text | Class::Time => return false,
+        }
+        true
+    }
+
     fn encode(&self, fields: &Fields<'_>, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         let source = if self.class == Class::Text { self.weight.unwrap_or(self.column) } else { self.column };

@@ -10,6 +10,7 @@ mod execute;
 mod field;
 mod file_rows;
 mod insert;
+mod join;
 mod key;
 mod keyed;
 mod lookup;

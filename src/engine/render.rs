@@ -3,6 +3,7 @@
 use super::arguments::{Arguments, count_of, value_of};
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Piece, RouteValue, SessionValue, Template};
+use crate::topology::{Keyspace, KeyspaceName};
 use crate::value::Value;
 
 /// What templates need of the session and the topology.
@@ -12,6 +13,11 @@ pub trait SessionValues: Sync {
 
     /// The database name of the keyspace that `name` means, by its own or by its database's name.
     fn database(&self, name: &str) -> Option<String>;
+
+    /// The keyspace of that name, in the statement's snapshot.
+    fn keyspace(&self, _name: &KeyspaceName) -> Option<&Keyspace> {
+        None
+    }
 
     /// May operators hold more rows than usual (`IGNORE_MAX_MEMORY_ROWS`)? Their bytes stay limited.
     fn lifts_row_limit(&self) -> bool {

@@ -31,6 +31,10 @@ impl Output {
         self.ends.push(self.bytes.len());
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
@@ -159,6 +163,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Any number of rows; bytes stay limited.
+    pub(super) fn lift_row_limit(&mut self) {
+        self.any_number_of_rows = true;
+    }
+
     pub(super) fn add(&mut self, bytes: usize, what: &str) -> Result<()> {
         self.rows += 1;
         self.bytes += bytes + size_of::<Vec<u8>>() * 2;

@@ -208,7 +208,7 @@ impl Executor {
     }
 
     /// A query whose rows the engine combines. Once it `has_begun` the client has a part of the answer.
-    async fn combine(
+    pub(super) async fn combine(
         &self,
         job: &mut Job<'_>,
         keyspace: &KeyspaceName,

@@ -59,6 +59,8 @@ impl ShardExecutor for ShardAccess<'_> {
     type Stream = ShardRows;
 
     async fn stream(&mut self, keyspace: &KeyspaceName, queries: Vec<ShardQuery>) -> Result<Vec<ShardRows>> {
+        // An earlier query of the same statement may have given its connections back.
+        self.executor.recover(&mut *self.session).await;
         let mut leases = Vec::with_capacity(queries.len());
         for query in queries {
             let target = self.target(keyspace, query.shard);

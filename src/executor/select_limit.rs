@@ -13,7 +13,7 @@ use crate::value::Value;
 pub(super) fn apply(job: &mut Job<'_>, shard_count: usize, tree: &Primitive) -> Option<Primitive> {
     let limit = job.session.settings.backend().variable("sql_select_limit")?;
     let count: u64 = limit.parse().ok()?;
-    if shard_count < 2 || count == u64::MAX || !job.lexed.kind.is_query() {
+    if shard_count == 1 || count == u64::MAX || !job.lexed.kind.is_query() {
         return None;
     }
     let is_plain = is_plain(tree);

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::plan::primitive::SessionValue;
 use crate::session::{Identity, RouterVariables, Session};
 use crate::sql::SqlMode;
-use crate::topology::Snapshot;
+use crate::topology::{Keyspace, KeyspaceName, Snapshot};
 use crate::value::Value;
 
 /// What one statement may ask of its session, copied: the session itself is busy while the statement runs.
@@ -83,6 +83,10 @@ impl engine::SessionValues for SessionValues {
         let mut keyspaces = self.snapshot.topology.keyspaces().iter();
         let found = keyspaces.find(|keyspace| *keyspace.name() == *name || keyspace.db_name() == name);
         found.map(|keyspace| keyspace.db_name().to_owned())
+    }
+
+    fn keyspace(&self, name: &KeyspaceName) -> Option<&Keyspace> {
+        self.snapshot.topology.keyspace(name)
     }
 
     fn lifts_row_limit(&self) -> bool {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::primitive::{
-    AssignedValue, Change, Gather, GatherInput, Insert, InsertRows, Lookup, Piece, Primitive, Query,
-    ReadFirst, Route, Routing, Several, SortKey, Template, Update,
+    AssignedValue, Change, Finish, Gather, GatherInput, Insert, InsertRows, Join, JoinedColumn, Lookup,
+    Piece, Primitive, Query, ReadFirst, Route, Routing, Several, SortKey, Template, Update,
 };
 
 /// The plan as an indented tree. `original` is the statement's own text, shown where it is sent untouched.
@@ -33,6 +33,7 @@ impl Tree<'_> {
             Primitive::Gather(gather) => return self.gather(gather, depth),
             Primitive::Insert(insert) => return self.insert(insert, depth),
             Primitive::ReadFirst(first) => return self.read_first(first, depth),
+            Primitive::Join(join) => return self.join(join, depth),
             Primitive::EachShard(leaf) => {
                 self.line(depth, "EachShard");
                 let text = self.query(&leaf.query);
@@ -83,11 +84,7 @@ impl Tree<'_> {
         match &route.several {
             Several::Never => {}
             Several::Combine(tree) => self.primitive(tree, depth + 1),
-            Several::Finish(finish) => {
-                self.line(depth + 1, "Finish");
-                self.line(depth + 2, &format!("query: {}", one_line(&template_text(&finish.query))));
-                self.primitive(&finish.rows, depth + 2);
-            }
+            Several::Finish(finish) => self.finish(finish, depth + 1),
             Several::Gather(gather) => self.gather(gather, depth + 1),
             Several::ReadFirst(first) => self.read_first(first, depth + 1),
             Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),
@@ -202,6 +199,50 @@ impl Tree<'_> {
         }
         let text = one_line(&template_text(&gather.query));
         self.line(depth + 1, &format!("query: {text}"));
+        match gather.joined.as_deref() {
+            Some(Several::Combine(tree)) => {
+                self.line(depth + 1, "joined:");
+                self.primitive(tree, depth + 2);
+            }
+            Some(Several::Finish(finish)) => {
+                self.line(depth + 1, "joined:");
+                self.finish(finish, depth + 2);
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, finish: &Finish, depth: usize) {
+        self.line(depth, "Finish");
+        self.line(depth + 1, &format!("query: {}", one_line(&template_text(&finish.query))));
+        self.primitive(&finish.rows, depth + 1);
+    }
+
+    fn join(&mut self, join: &Join, depth: usize) {
+        let column = |column: &JoinedColumn| match column {
+            JoinedColumn::One { side, column, is_multiplied } => {
+                format!("{}.{column}{}", side + 1, if *is_multiplied { " times" } else { "" })
+            }
+            JoinedColumn::Rest { side } => format!("{}.*", side + 1),
+        };
+        let columns: Vec<String> = join.columns.iter().map(column).collect();
+        self.line(depth, &format!("Join ({})", columns.join(", ")));
+        for (number, side) in (1..).zip(&join.sides) {
+            let mut line = format!("{number}: {} {}", side.routing.name(), side.keyspace);
+            if let Some(values) = routing_values(&side.routing) {
+                let _ = write!(line, " {values}");
+            }
+            let (asked, vindex) = &side.asked;
+            if number == 2 {
+                let _ = write!(line, " in {}", side.keys[*asked]);
+                let by = vindex.as_ref().map_or(String::new(), |vindex| format!(" by {}", vindex.name()));
+                line.push_str(&by);
+            }
+            self.line(depth + 1, &line);
+            let tail = side.tail.as_ref().map_or(String::new(), template_text);
+            let text = format!("{}{tail}", template_text(&side.head));
+            self.line(depth + 2, &format!("query: {}", one_line(&text)));
+        }
     }
 
     fn gather_input(&mut self, index: usize, input: &GatherInput, depth: usize) {

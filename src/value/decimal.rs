@@ -106,6 +106,18 @@ impl Decimal {
         }
     }
 
+    /// The number so many times; its scale stays. `None`: more digits than there is room for.
+    pub fn times(&self, count: u64) -> Option<Self> {
+        let mut product = *self;
+        let mut carry = 0_u128;
+        for limb in product.limbs.iter_mut().rev() {
+            let current = u128::from(*limb) * u128::from(count) + carry;
+            *limb = u32::try_from(current % u128::from(BASE)).expect("a rest is below its divisor");
+            carry = current / u128::from(BASE);
+        }
+        (carry == 0).then_some(product)
+    }
+
     /// The number divided by a count, as `AVG` does: `increment` more digits behind the point, rounded half
     /// away from zero. `None` for a count of zero, which is `NULL` in SQL.
     pub fn divide(&self, count: u64, increment: u8) -> Option<Self> {

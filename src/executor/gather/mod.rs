@@ -7,6 +7,7 @@
 
 mod answer;
 mod finish;
+mod join;
 mod load;
 mod reduce;
 mod table;
@@ -70,11 +71,6 @@ impl Executor {
                 "a statement that leaves a {pin} behind, over several shards"
             )));
         }
-        let directives = job.lexed.directive.map(|span| Directives::parse(span.of(job.text)));
-        let directive = directives.and_then(|directives| directives.allow_gather);
-        if !directive.unwrap_or(job.session.settings.allow_gather) {
-            return Err(Error::unsupported(format!("{} (allow_gather is off)", gather.reason)));
-        }
         if job.session.target.system_database.is_some() {
             return Err(Error::unsupported(format!("{} in a system database", gather.reason)));
         }
@@ -85,6 +81,14 @@ impl Executor {
         let is_open = |arg: &&Arg| matches!(arg.kind, ArgKind::Placeholder(_));
         if let Some(arg) = job.lexed.args.iter().find(is_open).filter(|_| job.execution.is_none()) {
             return Err(syntax_error(job.text, arg.span.range().start));
+        }
+        if Box::pin(self.join_instead(job, gather)).await? {
+            return Ok(());
+        }
+        let directives = job.lexed.directive.map(|span| Directives::parse(span.of(job.text)));
+        let directive = directives.and_then(|directives| directives.allow_gather);
+        if !directive.unwrap_or(job.session.settings.allow_gather) {
+            return Err(Error::unsupported(format!("{} (allow_gather is off)", gather.reason)));
         }
         let mut outcome = self.try_gather(job, gather, true).await;
         if matches!(&outcome, Err(error) if error.errno() == ERRNO_DUPLICATE_ENTRY && error.kind().is_none())

@@ -119,6 +119,16 @@ impl<'a> Horizon<'a> {
         ColumnRef::Helper(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// The texts of the helper columns so far.
+    pub(crate) fn helper_texts(&self) -> &[Vec<Piece>] {
+        &self.helpers
+    }
+
+    /// The edits of the shards' query so far.
+    pub(crate) fn edits_with_helpers(&self) -> Edits {
+        self.with_helpers(self.helpers.clone())
+    }
+
     /// A column as ORDER BY can name it: by position where that is known, because a text may mean an alias there.
     pub(crate) fn text_of(&self, column: ColumnRef) -> Result<Vec<Piece>> {
         let index = match column {

@@ -1,7 +1,7 @@
 //! Gather and delegate: rows of each table reference are gathered into a temporary table on one server, and that
 //! server evaluates the rest of the statement there.
 
-use super::{Routing, Template, VindexRef};
+use super::{Routing, Several, Template, VindexRef};
 use crate::topology::KeyspaceName;
 
 /// A query that no shard can answer alone, and that the router leaves to one server.
@@ -17,6 +17,9 @@ pub struct Gather {
     pub repeats_arguments: bool,
     /// Why the statement is not run in a cheaper way.
     pub reason: Box<str>,
+    /// How the router can join the tables without gathering them, if what their columns turn out to be allows it: a
+    /// [`Several::Combine`] or [`Several::Finish`] over a [`super::Join`].
+    pub joined: Option<Box<Several>>,
 }
 
 /// One table reference.

@@ -8,6 +8,7 @@ mod combine;
 mod finish;
 mod gather;
 mod insert;
+mod join;
 mod load;
 mod query;
 mod read_first;
@@ -22,6 +23,7 @@ pub use combine::{
 pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces};
+pub use join::{Join, JoinSide, JoinedColumn};
 pub use load::{Load, LoadRows, LookedAt, Takes};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};
@@ -43,6 +45,8 @@ pub enum Primitive {
     Gather(Gather),
     /// Sends the rows of an INSERT or REPLACE to their shards.
     Insert(Insert),
+    /// Joins two tables whose rows meet on no shard.
+    Join(Box<Join>),
     /// Skips and counts rows.
     Limit(Limit),
     /// Merges the shards' sorted streams.

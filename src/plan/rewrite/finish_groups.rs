@@ -11,7 +11,7 @@ use super::filter_groups::call_range;
 use super::{is_constant, merge_order, position, split_aggregate};
 use crate::error::{Error, Result};
 use crate::plan::operator::{AggregateParts, Horizon, Item};
-use crate::plan::primitive::{Finish, Piece, Template};
+use crate::plan::primitive::{Finish, Piece, Primitive, Template};
 use crate::plan::semantics::analyze::{group_exprs, order_exprs};
 use crate::plan::semantics::walk::{self, Part, bare};
 use crate::plan::semantics::{Analysis, Block};
@@ -29,6 +29,18 @@ pub(crate) fn apply(
     analysis: &Analysis,
     block: &Block,
 ) -> Result<Finish> {
+    apply_to(source, query, select, analysis, block, &|horizon| Ok(horizon.finish()))
+}
+
+/// As [`apply`], with rows of `tree`.
+pub(super) fn apply_to(
+    source: &Source<'_>,
+    query: &Query,
+    select: &Select,
+    analysis: &Analysis,
+    block: &Block,
+    tree: &dyn Fn(Horizon<'_>) -> Result<Primitive>,
+) -> Result<Finish> {
     super::refuse_join(block)?;
     let original = Horizon::new(source, query, select, analysis, block)?;
     refuse(&original)?;
@@ -37,7 +49,7 @@ pub(crate) fn apply(
     let mut horizon = Horizon::new(source, query, select, analysis, block)?;
     let description = without_rows(&original, analysis.all_edits());
     let definition = groups.definition(&mut horizon)?;
-    Ok(Finish { definition, description, rows: Box::new(groups.combine(horizon)?), query: rest })
+    Ok(Finish { definition, description, rows: Box::new(tree(groups.combine(horizon)?)?), query: rest })
 }
 
 fn refuse(horizon: &Horizon<'_>) -> Result<()> {
@@ -175,8 +187,8 @@ impl<'a> Groups<'a> {
         Ok(without_rows(horizon, horizon.edits.clone()))
     }
 
-    /// The tree that makes the groups whole.
-    fn combine(&self, mut horizon: Horizon<'a>) -> Result<crate::plan::primitive::Primitive> {
+    /// What makes the groups whole.
+    fn combine(&self, mut horizon: Horizon<'a>) -> Result<Horizon<'a>> {
         let is_scalar = horizon.layout.group_by.is_none();
         horizon.aggregate = Some(AggregateParts { is_scalar, ..AggregateParts::default() });
         for (index, column) in self.columns.iter().enumerate() {
@@ -193,12 +205,12 @@ impl<'a> Groups<'a> {
         }
         split_aggregate::push_grouping(&mut horizon)?;
         merge_order::order_groups(&mut horizon, Vec::new())?;
-        Ok(horizon.finish())
+        Ok(horizon)
     }
 }
 
 /// The statement with `edits`, and with a limit of no rows in the place of its order and limit.
-fn without_rows(horizon: &Horizon<'_>, mut edits: Edits) -> Template {
+pub(super) fn without_rows(horizon: &Horizon<'_>, mut edits: Edits) -> Template {
     let no_rows = || vec![Piece::text(" limit 0")];
     let (order, limit) = (&horizon.layout.order_by, &horizon.layout.limit);
     for clause in [order, limit].into_iter().flatten() {

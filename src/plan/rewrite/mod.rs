@@ -4,11 +4,13 @@
 mod distinct_rows;
 mod filter_groups;
 mod finish_groups;
+mod join_tables;
 mod merge_order;
 mod push_limit;
 mod split_aggregate;
 
 pub(crate) use finish_groups::apply as finish_groups;
+pub(crate) use join_tables::apply as join_tables;
 pub(crate) use push_limit::values as limit_values;
 
 use super::operator::Horizon;
@@ -26,6 +28,17 @@ pub(crate) fn combine(
     analysis: &Analysis,
     block: &Block,
 ) -> Result<Primitive> {
+    horizon(source, query, select, analysis, block).map(Horizon::finish)
+}
+
+/// What is left of the SELECT above its shards' queries, with all rules applied.
+fn horizon<'a>(
+    source: &'a Source<'a>,
+    query: &'a Query,
+    select: &'a Select,
+    analysis: &'a Analysis,
+    block: &'a Block,
+) -> Result<Horizon<'a>> {
     refuse(query, block)?;
     let mut horizon = Horizon::new(source, query, select, analysis, block)?;
     if horizon.layout.has_into {
@@ -35,7 +48,7 @@ pub(crate) fn combine(
     distinct_rows::apply(&mut horizon)?;
     merge_order::apply(&mut horizon)?;
     push_limit::apply(&mut horizon)?;
-    Ok(horizon.finish())
+    Ok(horizon)
 }
 
 fn refuse(query: &Query, block: &Block) -> Result<()> {

@@ -9,10 +9,10 @@ use crate::sql::ast::{BinaryOperator, Expr, FunctionArguments, UnaryOperator};
 
 /// The columns that a condition names.
 #[derive(Debug, Default)]
-pub(super) struct Names<'e> {
-    pub(super) qualifiers: Vec<&'e str>,
-    pub(super) columns: Vec<&'e str>,
-    pub(super) is_qualified: bool,
+pub(crate) struct Names<'e> {
+    pub(crate) qualifiers: Vec<&'e str>,
+    pub(crate) columns: Vec<&'e str>,
+    pub(crate) is_qualified: bool,
 }
 
 /// Functions that depend on nothing but their arguments.
@@ -81,8 +81,13 @@ const FUNCTIONS: [&str; 62] = [
     "year",
 ];
 
+/// Does the function depend on nothing but its arguments? Its name is in lower case.
+pub(crate) fn is_pure(name: &str) -> bool {
+    FUNCTIONS.contains(&name)
+}
+
 /// The columns of a condition that may be checked early; `None` if it may not, or names no column.
-pub(super) fn names(expr: &Expr) -> Result<Option<Names<'_>>> {
+pub(crate) fn names(expr: &Expr) -> Result<Option<Names<'_>>> {
     let mut names = Names { is_qualified: true, ..Names::default() };
     let fits = collect(expr, &mut names)?;
     Ok((fits && !names.columns.is_empty()).then_some(names))
@@ -186,7 +191,7 @@ pub(super) fn rejects_null(expr: &Expr) -> bool {
 }
 
 /// The condition's text.
-pub(super) fn text(expr: &Expr, mode: SqlMode) -> Template {
+pub(crate) fn text(expr: &Expr, mode: SqlMode) -> Template {
     let mut text = Template::default();
     for piece in crate::sql::render::expression_in(expr, mode).pieces() {
         match piece {

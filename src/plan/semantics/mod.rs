@@ -10,7 +10,7 @@
 
 pub(crate) mod analyze;
 pub(crate) mod conjunct;
-mod filter;
+pub(crate) mod filter;
 mod from;
 pub(crate) mod place;
 pub(crate) mod references;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
-use crate::plan::PlanContext;
 use crate::plan::primitive::{Gather, GatherInput, GatherReducer, Query, Template, VindexRef};
 use crate::plan::semantics::references::{Reference, collect};
-use crate::plan::semantics::{Analysis, place, session};
+use crate::plan::semantics::{Analysis, Block, place, session};
 use crate::plan::source::Source;
+use crate::plan::{PlanContext, rewrite};
 use crate::sql::ident::name_of;
 use crate::sql::{TokenKind, ast};
 use crate::topology::KeyspaceName;
@@ -22,6 +22,7 @@ pub(super) fn plan(
     source: &Source<'_>,
     query: &ast::Query,
     analysis: &Analysis,
+    block: &Block,
     reason: &str,
 ) -> Result<Gather> {
     let is_match = |index: usize| {
@@ -55,13 +56,21 @@ pub(super) fn plan(
         }
         input
     });
+    let inputs: Vec<GatherInput> = inputs.collect();
+    let joined = match &*query.body {
+        ast::SetExpr::Select(select) if !counts_rows => {
+            rewrite::join_tables(ctx, source, query, select, analysis, block, &inputs).ok().map(Box::new)
+        }
+        _ => None,
+    };
     let query = Template { pieces: source.pieces(source.range(), &found.edits).pieces };
     Ok(Gather {
         host,
-        inputs: inputs.collect(),
+        inputs,
         query,
         repeats_arguments: found.repeats_arguments,
         reason: reason.into(),
+        joined,
     })
 }
 

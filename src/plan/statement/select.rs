@@ -22,7 +22,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     let mut place = match place::of(&analysis) {
         Ok(place) => place,
         Err(error) => {
-            let gather = gather(ctx, source, query, &analysis, &error)?;
+            let gather = gather(ctx, source, query, &analysis, &block, &error)?;
             let kind = source.lexed().kind;
             return Ok(Plan { kind, root: Primitive::Gather(gather), tables: analysis.tables });
         }
@@ -37,7 +37,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     let several = if let Routing::SameShard(_) = &place.routing {
         // Only when it runs does it turn out whether the tables meet.
         let error = Error::unsupported("a join or sub-query across shards");
-        Several::Gather(Box::new(gather(ctx, source, query, &analysis, &error)?))
+        Several::Gather(Box::new(gather(ctx, source, query, &analysis, &block, &error)?))
     } else if place.routing.is_single() {
         Several::Never
     } else {
@@ -48,7 +48,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
                     *finish.rows = narrow_lists(*finish.rows, &place.routing);
                     Several::Finish(Box::new(finish))
                 }
-                Err(_) => match gather(ctx, source, query, &analysis, &error) {
+                Err(_) => match gather(ctx, source, query, &analysis, &block, &error) {
                     Ok(gather) => Several::Gather(Box::new(gather)),
                     Err(error) => refusal(&error)?,
                 },
@@ -66,19 +66,20 @@ fn gather(
     source: &Source<'_>,
     query: &ast::Query,
     analysis: &Analysis,
+    block: &Block,
     refused: &Error,
 ) -> Result<Gather> {
     let Several::Unsupported(reason) = refusal(refused)? else { return Err(refused.clone()) };
-    super::gather::plan(ctx, source, query, analysis, &reason)
+    super::gather::plan(ctx, source, query, analysis, block, &reason)
 }
 
 /// Plans the query for one server, whatever cheaper plan it has.
 pub(super) fn gathered(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Query) -> Result<Plan> {
     let mut edits = Edits::default();
     let query = without_parentheses(&mut source, query, &mut edits);
-    let analysis = analysed(ctx, &source, &query, edits)?.0;
+    let (analysis, block) = analysed(ctx, &source, &query, edits)?;
     let refused = Error::unsupported("a plan that its values do not allow");
-    let gather = gather(ctx, &source, &query, &analysis, &refused)?;
+    let gather = gather(ctx, &source, &query, &analysis, &block, &refused)?;
     Ok(Plan { kind: source.lexed().kind, root: Primitive::Gather(gather), tables: analysis.tables })
 }
 
@@ -200,7 +201,11 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
             Primitive::MergeSort(inner) => &mut inner.input,
             Primitive::Sort(inner) => &mut inner.input,
             Primitive::Truncate(inner) => &mut inner.input,
-            Primitive::Gather(_) | Primitive::Insert(_) | Primitive::ReadFirst(_) | Primitive::Route(_) => {
+            Primitive::Gather(_)
+            | Primitive::Insert(_)
+            | Primitive::Join(_)
+            | Primitive::ReadFirst(_)
+            | Primitive::Route(_) => {
                 return tree;
             }
         };

@@ -1,0 +1,502 @@
+//! The hash join: rows of one side are held in memory, those of the other side stream by.
+//!
+//! Of the other side only rows with the values that are held are asked for, as one list for each shard, several batches
+//! at most; when there are too many values for that, all of its rows. Knows nothing of SQL but how to add a condition.
+
+use std::collections::{HashMap, HashSet};
+
+use smallvec::SmallVec;
+
+use super::execute::{
+    Nodes, Run, are_alike, columns_of, flush, keep_only_what_is_limited, needed_numbers, stages_of,
+    wants_nothing,
+};
+use super::key::{Fields, KeyPart, broken_row, encode};
+use super::render::render;
+use super::routing::{ShardPart, Shards, resolve};
+use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery, StreamEnd};
+use super::source::Source;
+use super::stage::{self, Flow, Held, Output, Stage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{JOIN_BATCH_VALUES, JOIN_BATCHES_MAX};
+use crate::plan::primitive::{
+    Candidates, Join, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue, Routing,
+};
+use crate::topology::{Keyspace, Shard};
+use crate::value::{Decimal, Value};
+use crate::wire::column_type::ColumnType;
+use crate::wire::response::ColumnDefinition;
+use crate::wire::row::{put_text_field, text_fields};
+
+/// Values that rows of the other side must have.
+type List = Vec<Box<[u8]>>;
+
+/// Runs the tree whose leaf is `join`. The sink hears nothing before the first row, or the end.
+pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
+    join: &Join,
+    nodes: &Nodes<'_>,
+    run: &Run<'_>,
+    executor: &mut E,
+    sink: &mut S,
+) -> Result<u64> {
+    let [outer, inner] = &join.sides;
+    let described = describe(join, run, executor).await?;
+    let streams = executor.stream(&outer.keyspace, queries(outer, run, None)?).await?;
+    let mut rows = Rows { columns: columns_of(&streams)?, bytes: Vec::new(), ends: Vec::new() };
+    let mut held = Held::default();
+    if run.session.lifts_row_limit() {
+        held.lift_row_limit();
+    }
+    let mut source = Source::new(streams, Vec::new());
+    while let Some(stream) = source.next().await? {
+        held.add(stream.row().len(), "a join")?;
+        rows.add(stream.row());
+    }
+    let mut warnings = source.end().warnings;
+    drop(source);
+
+    let mut meeting: Option<Meeting<'_>> = None;
+    for list in rows.lists(inner)? {
+        let streams = executor.stream(&inner.keyspace, queries(inner, run, list.as_ref())?).await?;
+        let meeting = match &mut meeting {
+            Some(meeting) => meeting,
+            None => {
+                let columns = columns_of(&streams)?;
+                meeting.insert(Meeting::new(join, nodes, run, &rows, &columns, described.as_deref())?)
+            }
+        };
+        let mut source = Source::new(streams, Vec::new());
+        while meeting.flow == Flow::Continue {
+            let Some(stream) = source.next().await? else { break };
+            meeting.take(stream.row())?;
+            meeting.flush(sink).await?;
+        }
+        if meeting.flow == Flow::Stop {
+            source.drain().await;
+            break;
+        }
+        warnings = warnings.saturating_add(source.end().warnings);
+    }
+    let meeting = meeting.ok_or_else(|| Error::bug("a join that asked nobody"))?;
+    meeting.finish(sink, StreamEnd { warnings }).await
+}
+
+/// The columns, if the plan has them described.
+async fn describe<E: ShardExecutor>(
+    join: &Join,
+    run: &Run<'_>,
+    executor: &mut E,
+) -> Result<Option<Vec<ColumnDefinition>>> {
+    let Some(description) = &join.description else { return Ok(None) };
+    let side = &join.sides[0];
+    let mut text = Vec::new();
+    render(description, run.args, run.session, None, b"", &mut text)?;
+    let shard = first_shard(side, keyspace_of(side, run)?)?.name().clone();
+    let mut streams = executor.stream(&side.keyspace, vec![ShardQuery { shard, text }]).await?;
+    let columns = columns_of(&streams)?;
+    super::source::drain(&mut streams).await;
+    Ok(Some(columns))
+}
+
+fn keyspace_of<'r>(side: &JoinSide, run: &Run<'r>) -> Result<&'r Keyspace> {
+    let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{}'", side.keyspace));
+    run.session.keyspace(&side.keyspace).ok_or_else(unknown)
+}
+
+fn first_shard<'t>(side: &JoinSide, keyspace: &'t Keyspace) -> Result<&'t Shard> {
+    let shards = keyspace.shards().first();
+    shards.ok_or_else(|| Error::bug(format!("the keyspace {} has no shard", side.keyspace)))
+}
+
+/// The side's query for each of its shards, with the condition that its rows have these values.
+fn queries(side: &JoinSide, run: &Run<'_>, list: Option<&List>) -> Result<Vec<ShardQuery>> {
+    let keyspace = keyspace_of(side, run)?;
+    let by_values = list.filter(|_| side.routing == Routing::Scatter).and_then(|list| routing_by(side, list));
+    let routing = by_values.as_ref().unwrap_or(&side.routing);
+    let (shards, is_routed) = match resolve(routing, keyspace, run.args) {
+        // The conditions still hold, wherever the rows are.
+        Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
+            (resolve(&Routing::Scatter, keyspace, run.args)?, false)
+        }
+        resolved => (resolved?, true),
+    };
+    let parts = match shards {
+        Shards::These(parts) => parts,
+        Shards::Any => {
+            std::iter::once(ShardPart { shard: first_shard(side, keyspace)?, items: None }).collect()
+        }
+    };
+    let each = parts.iter().map(|part| {
+        let items = part.items.as_deref().filter(|_| is_routed);
+        let of_routing = items.filter(|_| by_values.is_none());
+        let mut text = Vec::new();
+        render(&side.head, run.args, run.session, of_routing, b"", &mut text)?;
+        match (list, items.filter(|_| by_values.is_some())) {
+            (None, _) => {}
+            (Some(list), None) => put_condition(side, list.iter(), &mut text),
+            (Some(list), Some(items)) => {
+                let own = items.iter().filter_map(|item| list.get(*item as usize));
+                put_condition(side, own, &mut text);
+            }
+        }
+        if let Some(tail) = &side.tail {
+            render(tail, run.args, run.session, of_routing, b"", &mut text)?;
+        }
+        Ok(ShardQuery { shard: part.shard.name().clone(), text })
+    });
+    each.collect()
+}
+
+/// Where rows with these values are, if the column that is asked for decides that.
+fn routing_by(side: &JoinSide, list: &List) -> Option<Routing> {
+    let vindex = side.asked.1.clone()?;
+    let value = |text: &[u8]| {
+        let text = std::str::from_utf8(text).ok()?;
+        let value = text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::UInt)).ok()?;
+        Some(RouteValue::Literal(value))
+    };
+    let values = list.iter().map(|text| value(text)).collect::<Option<Vec<_>>>()?;
+    let keys = Keys::Columns(vec![Candidates::Many(RouteList::Values(values))]);
+    Some(Routing::In(Lookup { vindex, keys }))
+}
+
+/// ` and column in (…)`; of nothing it is never true.
+fn put_condition<'v>(side: &JoinSide, values: impl Iterator<Item = &'v Box<[u8]>>, out: &mut Vec<u8>) {
+    let mut values = values.peekable();
+    if values.peek().is_none() {
+        out.extend_from_slice(b" and 0");
+        return;
+    }
+    out.extend_from_slice(b" and ");
+    out.extend_from_slice(side.keys[side.asked.0].as_bytes());
+    out.extend_from_slice(b" in (");
+    for (index, value) in values.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(value);
+    }
+    out.push(b')');
+}
+
+/// The rows of the side that is read first.
+struct Rows {
+    columns: Vec<ColumnDefinition>,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    fn add(&mut self, row: &[u8]) {
+        self.bytes.extend_from_slice(row);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn row(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[index]]
+    }
+
+    /// The lists that the other side is asked for, as literals; `None`: all of its rows.
+    fn lists(&self, inner: &JoinSide) -> Result<Vec<Option<List>>> {
+        let column = inner.asked.0;
+        let definition = self.columns.get(column).ok_or_else(broken_row)?;
+        let [part, _] = KeyPart::joining((column, definition), (column, definition))?;
+        let mut seen: HashSet<&[u8], foldhash::fast::RandomState> = HashSet::default();
+        for index in 0..self.ends.len() {
+            let field = text_fields(self.row(index)).nth(column);
+            if let Some(value) = field.ok_or_else(broken_row)?.map_err(|_| broken_row())? {
+                seen.insert(value);
+                if seen.len() > JOIN_BATCH_VALUES * JOIN_BATCHES_MAX {
+                    return Ok(vec![None]);
+                }
+            }
+        }
+        let mut values: Vec<&[u8]> = seen.into_iter().collect();
+        values.sort_unstable();
+        let mut literals: List = Vec::with_capacity(values.len());
+        for value in values {
+            let mut literal = Vec::with_capacity(value.len() + 2);
+            if !part.put_literal(value, &mut literal) {
+                return Ok(vec![None]);
+            }
+            literals.push(literal.into());
+        }
+        if literals.is_empty() {
+            return Ok(vec![Some(List::new())]);
+        }
+        Ok(literals.chunks(JOIN_BATCH_VALUES).map(|chunk| Some(chunk.to_vec())).collect())
+    }
+}
+
+/// Where a column of a joined row comes from: the side and the position in its rows.
+#[derive(Clone, Copy)]
+enum From {
+    Copied(usize, usize),
+    /// Times the number of rows that the other side's row stands for.
+    Multiplied(usize, usize),
+}
+
+/// A row as its encoded fields.
+type Encoded<'r> = SmallVec<[&'r [u8]; 16]>;
+
+/// The table of the held rows, and what becomes of rows that meet.
+struct Meeting<'r> {
+    rows: &'r Rows,
+    /// By key the first and the last row with it.
+    heads: HashMap<Box<[u8]>, (u32, u32), foldhash::fast::RandomState>,
+    /// For each row the next one with the same key.
+    next: Vec<u32>,
+    inner_keys: Vec<KeyPart>,
+    inner_count: usize,
+    from: Vec<From>,
+    columns: Vec<ColumnDefinition>,
+    visible: usize,
+    /// The position of the number of rows that a row stands for.
+    weight: usize,
+    stages: Vec<Stage>,
+    output: Output,
+    flow: Flow,
+    has_begun: bool,
+    row_count: u64,
+    key: Vec<u8>,
+    joined: Vec<u8>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<'r> Meeting<'r> {
+    fn new(
+        join: &Join,
+        nodes: &Nodes<'_>,
+        run: &Run<'_>,
+        rows: &'r Rows,
+        inner: &[ColumnDefinition],
+        described: Option<&[ColumnDefinition]>,
+    ) -> Result<Self> {
+        let key_count = join.sides[0].keys.len();
+        let (from, mut columns) = outputs(join, [&rows.columns, inner])?;
+        if let Some(described) = described {
+            if !are_alike(described, &columns) {
+                return Err(Error::unsupported("groups of a join whose types depend on the join"));
+            }
+            columns = described.to_vec();
+        }
+        let helpers = join.helpers as usize;
+        if !needed_numbers(nodes, &columns, helpers)?.is_empty() {
+            return Err(Error::unsupported("comparing ENUM, SET or FLOAT of a join across shards"));
+        }
+        let mut stages = stages_of(nodes, run, &columns, helpers)?;
+        keep_only_what_is_limited(&mut stages);
+        let mut keys = (Vec::new(), Vec::new());
+        for column in 0..key_count {
+            let own = rows.columns.get(column).ok_or_else(broken_row)?;
+            let other = inner.get(column).ok_or_else(broken_row)?;
+            let [own, other] = KeyPart::joining((column, own), (column, other))?;
+            keys.0.push(own);
+            keys.1.push(other);
+        }
+        let mut meeting = Self {
+            rows,
+            heads: HashMap::default(),
+            next: vec![NONE; rows.ends.len()],
+            inner_keys: keys.1,
+            inner_count: inner.len(),
+            from,
+            visible: columns.len().checked_sub(helpers).ok_or_else(broken_row)?,
+            columns,
+            weight: key_count,
+            flow: if wants_nothing(&stages) { Flow::Stop } else { Flow::Continue },
+            stages,
+            output: Output::default(),
+            has_begun: false,
+            row_count: 0,
+            key: Vec::new(),
+            joined: Vec::new(),
+        };
+        meeting.build(&keys.0)?;
+        Ok(meeting)
+    }
+
+    fn build(&mut self, keys: &[KeyPart]) -> Result<()> {
+        let count = self.rows.columns.len();
+        for index in 0..self.rows.ends.len() {
+            let fields = Fields::read(self.rows.row(index), count)?;
+            if !has_key(&fields, keys.len())? {
+                continue;
+            }
+            encode(keys, &fields, &mut self.key)?;
+            let number = u32::try_from(index).map_err(|_| Error::bug("more rows than limits allow"))?;
+            match self.heads.get_mut(self.key.as_slice()) {
+                Some((_, last)) => {
+                    self.next[*last as usize] = number;
+                    *last = number;
+                }
+                None => {
+                    self.heads.insert(self.key.as_slice().into(), (number, number));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins a row with all that are equal to it.
+    fn take(&mut self, row: &[u8]) -> Result<()> {
+        let fields = Fields::read(row, self.inner_count)?;
+        if !has_key(&fields, self.inner_keys.len())? {
+            return Ok(());
+        }
+        encode(&self.inner_keys, &fields, &mut self.key)?;
+        let Some((mut index, _)) = self.heads.get(self.key.as_slice()).copied() else { return Ok(()) };
+        let inner = encoded(row)?;
+        let rows = self.rows;
+        while index != NONE && self.flow == Flow::Continue {
+            let outer = encoded(rows.row(index as usize))?;
+            self.join(&[&outer, &inner])?;
+            self.flow = stage::push(&mut self.stages, &self.joined, &mut self.output)?;
+            index = self.next[index as usize];
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, sides: &[&Encoded<'_>; 2]) -> Result<()> {
+        self.joined.clear();
+        for from in &self.from {
+            match *from {
+                From::Copied(side, at) => {
+                    self.joined.extend_from_slice(sides[side].get(at).ok_or_else(broken_row)?);
+                }
+                From::Multiplied(side, at) => {
+                    let field = sides[side].get(at).ok_or_else(broken_row)?;
+                    let weight = sides[1 - side].get(self.weight).ok_or_else(broken_row)?;
+                    multiply(field, weight, &mut self.joined)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin<S: ResultSink>(&mut self, sink: &mut S) -> Result<()> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            sink.columns(&self.columns[..self.visible]).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush<S: ResultSink>(&mut self, sink: &mut S) -> Result<()> {
+        if !self.output.is_empty() {
+            self.begin(sink).await?;
+            self.row_count += flush(&mut self.output, sink).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish<S: ResultSink>(mut self, sink: &mut S, end: StreamEnd) -> Result<u64> {
+        if self.flow == Flow::Continue {
+            stage::finish(&mut self.stages, &mut self.output)?;
+        }
+        self.begin(sink).await?;
+        self.flush(sink).await?;
+        sink.finish(end).await?;
+        Ok(self.row_count)
+    }
+}
+
+/// The columns of joined rows, and where they come from.
+fn outputs(join: &Join, sides: [&[ColumnDefinition]; 2]) -> Result<(Vec<From>, Vec<ColumnDefinition>)> {
+    // Behind the keys and, of groups, the number of rows.
+    let first = join.sides[0].keys.len() + usize::from(join.is_grouped());
+    let (mut from, mut columns) = (Vec::new(), Vec::new());
+    for (column, name) in join.columns.iter().zip(&join.names) {
+        match *column {
+            JoinedColumn::One { side, column, is_multiplied } => {
+                let (side, at) = (usize::from(side), first + column as usize);
+                let mut definition = sides[side].get(at).ok_or_else(broken_row)?.clone();
+                if let Some(name) = name {
+                    definition.name = name.as_bytes().to_vec();
+                }
+                let kind = definition.column_type;
+                let is_exact =
+                    kind.is_integer() || matches!(kind, ColumnType::DECIMAL | ColumnType::NEWDECIMAL);
+                if is_multiplied && !is_exact {
+                    return Err(Error::unsupported("sums of inexact numbers over a join across shards"));
+                }
+                from.push(if is_multiplied { From::Multiplied(side, at) } else { From::Copied(side, at) });
+                columns.push(definition);
+            }
+            JoinedColumn::Rest { side } => {
+                let side = usize::from(side);
+                let behind = first + join.named_columns(side);
+                let rest = sides[side].iter().enumerate().skip(behind);
+                for (at, definition) in rest {
+                    from.push(From::Copied(side, at));
+                    columns.push(definition.clone());
+                }
+            }
+        }
+    }
+    Ok((from, columns))
+}
+
+fn has_key(fields: &Fields<'_>, count: usize) -> Result<bool> {
+    for index in 0..count {
+        if fields.get(index)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn encoded(row: &[u8]) -> Result<Encoded<'_>> {
+    let mut fields = text_fields(row);
+    let mut all = Encoded::new();
+    loop {
+        let before = fields.rest();
+        match fields.next() {
+            None => return Ok(all),
+            Some(Err(_)) => return Err(broken_row()),
+            Some(Ok(_)) => all.push(&before[..before.len() - fields.rest().len()]),
+        }
+    }
+}
+
+/// Appends the encoded number `field` times the encoded count `weight`.
+fn multiply(field: &[u8], weight: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let value = |field| text_fields(field).next().and_then(std::result::Result::ok).flatten();
+    match (value(field), value(weight)) {
+        (None, _) | (_, Some(b"1")) => out.extend_from_slice(field),
+        (Some(number), weight) => {
+            let number = Decimal::parse(number).ok_or_else(broken_row)?;
+            let weight = weight.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+            let too_large = || Error::unsupported("a sum of more than 65 digits over a join across shards");
+            let product = number.times(weight.ok_or_else(broken_row)?).ok_or_else(too_large)?;
+            put_text_field(out, Some(&product.to_text()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_one_side_count_for_each_row_of_the_other() {
+        let check = |number: Option<&str>, weight: &str, expected: Option<&str>| {
+            let field = |text: Option<&str>| {
+                let mut out = Vec::new();
+                put_text_field(&mut out, text.map(str::as_bytes));
+                out
+            };
+            let mut out = Vec::new();
+            multiply(&field(number), &field(Some(weight)), &mut out).unwrap();
+            assert_eq!(out, field(expected), "{number:?} times {weight}");
+        };
+        check(Some("12.50"), "3", Some("37.50"));
+        check(Some("-0.05"), "20", Some("-1.00"));
+        check(Some("9999999999999999999999"), "100000", Some("999999999999999999999900000"));
+        check(Some("7"), "1", Some("7"));
+        check(Some("0.00"), "5", Some("0.00"));
+        check(None, "5", None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Two tables whose rows meet on no shard, joined by the router: few round trips, whatever the number of rows is.
+//!
+//! The rows of one table are read first; of the other one only those with values of theirs, as one `IN (…)` for each
+//! shard and batch. Rows meet in a hash table.
+
+use super::{Routing, Template, VindexRef};
+use crate::topology::KeyspaceName;
+
+/// An inner join by equality. It stands in the place of an [`super::EachShard`]; its rows come in no order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// The table that is read first, and the other one.
+    pub sides: [JoinSide; 2],
+    /// The columns of a joined row.
+    pub columns: Vec<JoinedColumn>,
+    /// How many of them, at the end, are helpers.
+    pub helpers: u32,
+    /// For each of `columns` the name that it gets; `None`: the one that its side's query gives it.
+    pub names: Vec<Option<Box<str>>>,
+    /// A query without rows whose columns are described as the statement's are, for a shard of the first side's keyspace.
+    pub description: Option<Template>,
+}
+
+/// One table of a [`Join`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinSide {
+    /// Its keyspace.
+    pub keyspace: KeyspaceName,
+    /// Where its rows are, as far as its own conditions say.
+    pub routing: Routing,
+    /// Its query, up to where a condition can be added. The first columns are those of `keys`; if there is a `tail`, the
+    /// next one is the number of rows that a group stands for.
+    pub head: Template,
+    /// `GROUP BY …`: joined rows stand for as many rows as both groups make together.
+    pub tail: Option<Template>,
+    /// The columns that equal those of the other side, as SQL.
+    pub keys: Vec<Box<str>>,
+    /// The key whose values are asked for, and the vindex by which it alone decides the shard.
+    pub asked: (usize, Option<VindexRef>),
+}
+
+/// A column of a joined row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinedColumn {
+    /// A column of one side, counted behind the keys.
+    One {
+        /// The side.
+        side: u8,
+        /// The column.
+        column: u32,
+        /// It is a count or a sum over a group, for each row of the other side's group.
+        is_multiplied: bool,
+    },
+    /// All columns that the side has behind those that are named one by one.
+    Rest {
+        /// The side.
+        side: u8,
+    },
+}
+
+impl Join {
+    /// Do rows stand for groups?
+    pub fn is_grouped(&self) -> bool {
+        self.sides[0].tail.is_some()
+    }
+
+    /// How many columns of a side are named one by one.
+    pub fn named_columns(&self, side: usize) -> usize {
+        let of_side = |column: &&JoinedColumn| match column {
+            JoinedColumn::One { side: own, .. } => usize::from(*own) == side,
+            JoinedColumn::Rest { .. } => false,
+        };
+        self.columns.iter().filter(of_side).count()
+    }
+}

@@ -1,0 +1,553 @@
+//! Join across shards: two tables that are joined by equality, everything else of the SELECT being about one of them at a
+//! time. Each side's query delivers its part of the select list beside the columns that are equal; the router puts
+//! rows together and does with them what it does with the rows of shards.
+//!
+//! Groups are made on both sides before they meet: a sum of one side counts once for each row of the other side's group.
+
+use super::super::operator::Horizon;
+use super::super::semantics::walk::{self, bare};
+use super::super::semantics::{Analysis, Block, TableSource, conjunct, filter};
+use super::super::source::{Source, quote};
+use super::super::{PlanContext, operator};
+use crate::error::{Error, Result};
+use crate::plan::primitive::{
+    AggregateFunction, ColumnRef, Finish, GatherInput, Join, JoinSide, JoinedColumn, MergeSort, Piece,
+    Primitive, Routing, Several, Sort, SortKey, Template,
+};
+use crate::sql::ast::{
+    BinaryOperator, DuplicateTreatment, Expr, FunctionArguments, Ident, JoinConstraint, JoinOperator, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
+};
+use crate::sql::ident::name_of;
+use crate::sql::{Token, TokenKind, Tokenizer};
+
+/// Plans the SELECT as a join of its two tables. Errors are refusals (`VT12001`).
+pub(crate) fn apply(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    query: &Query,
+    select: &Select,
+    analysis: &Analysis,
+    block: &Block,
+    inputs: &[GatherInput],
+) -> Result<Several> {
+    let tables = Tables::new(ctx, query, select, analysis, block, inputs)?;
+    // Rows come as they meet: nothing is where it would be on one shard.
+    let block = Block {
+        join_blocker: None,
+        horizon_blocker: None,
+        groups_stay: false,
+        rows_are_distinct: false,
+        ..block.clone()
+    };
+    let combined = super::horizon(source, query, select, analysis, &block);
+    match combined.and_then(|horizon| tables.tree(horizon, true)) {
+        Ok(tree) => Ok(Several::Combine(Box::new(tree))),
+        // The rest is done on one server, which must know both tables.
+        Err(_) if inputs[0].keyspace == inputs[1].keyspace => {
+            let finish = |horizon: Horizon<'_>| tables.tree(horizon, false);
+            let finish: Finish =
+                super::finish_groups::apply_to(source, query, select, analysis, &block, &finish)?;
+            Ok(Several::Finish(Box::new(finish)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn refusal() -> Error {
+    Error::unsupported("this form of join across shards")
+}
+
+/// The two tables, as the FROM clause names them.
+struct Tables<'a> {
+    ctx: &'a PlanContext<'a>,
+    select: &'a Select,
+    analysis: &'a Analysis,
+    sources: &'a [TableSource],
+    inputs: &'a [GatherInput],
+    /// Pairs of equal columns.
+    keys: Vec<[Box<str>; 2]>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(
+        ctx: &'a PlanContext<'a>,
+        query: &Query,
+        select: &'a Select,
+        analysis: &'a Analysis,
+        block: &'a Block,
+        inputs: &'a [GatherInput],
+    ) -> Result<Self> {
+        let calculates =
+            select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows);
+        let is_plain = query.with.is_none()
+            && query.locks.is_empty()
+            && analysis.blocker.is_none()
+            && !block.window_blocks
+            && !calculates;
+        let is_known = |source: &TableSource, input: &GatherInput| {
+            source.name == input.alias
+                && !source.columns.is_open
+                && source.merged.is_empty()
+                && input.partitions.is_empty()
+                && input.lock.is_empty()
+        };
+        let ([_, _], [_, _]) = (block.sources.as_slice(), inputs) else { return Err(refusal()) };
+        if !is_plain || !block.sources.iter().zip(inputs).all(|(source, input)| is_known(source, input)) {
+            return Err(refusal());
+        }
+        let mut tables = Self { ctx, select, analysis, sources: &block.sources, inputs, keys: Vec::new() };
+        tables.read_conditions()?;
+        Ok(tables)
+    }
+
+    /// Each condition must be about one side, and be asked there, or be an equality between both.
+    fn read_conditions(&mut self) -> Result<()> {
+        let mut all = Vec::new();
+        for condition in joined_by(self.select)?.into_iter().chain(&self.select.selection) {
+            conjunct::conjuncts(condition, &mut all);
+        }
+        let mut counts = [0; 2];
+        for condition in all {
+            if let Some(pair) = self.equal_columns(condition) {
+                self.keys.push(pair);
+                continue;
+            }
+            if filter::names(condition)?.is_none() {
+                return Err(refusal());
+            }
+            let text = filter::text(condition, self.ctx.options.mode);
+            counts[self.side_of(&text.pieces)?.ok_or_else(refusal)?] += 1;
+        }
+        let is_asked = (0..2).all(|index| self.filters(index).count() == counts[index]);
+        if self.keys.is_empty() || !is_asked { Err(refusal()) } else { Ok(()) }
+    }
+
+    /// The conditions that are certainly about one table.
+    fn filters(&self, index: usize) -> impl Iterator<Item = &Template> {
+        let is_own = move |name: &str| self.owner(name).is_ok_and(|owner| owner == Some(index));
+        let filters = self.inputs[index].filters.iter();
+        filters
+            .filter(move |filter| filter.is_qualified || filter.columns.iter().all(|name| is_own(name)))
+            .map(|filter| &filter.text)
+    }
+
+    fn equal_columns(&self, condition: &Expr) -> Option<[Box<str>; 2]> {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
+        let (left, right) = (self.column(left)?, self.column(right)?);
+        match (left.0, right.0) {
+            (0, 1) => Some([left.1, right.1]),
+            (1, 0) => Some([right.1, left.1]),
+            _ => None,
+        }
+    }
+
+    /// The table and the name of a column.
+    fn column(&self, expr: &Expr) -> Option<(usize, Box<str>)> {
+        let (index, name): (usize, &Ident) = match bare(expr) {
+            Expr::Identifier(name) => (self.owner(&name.value).ok()??, name),
+            Expr::CompoundIdentifier(names) => match names.as_slice() {
+                [table, name] => (self.table(&table.value)?, name),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let has = self.has(index, &name.value);
+        has.then(|| (index, name.value.to_lowercase().into()))
+    }
+
+    fn table(&self, name: &str) -> Option<usize> {
+        self.sources.iter().position(|source| *source.name == *name)
+    }
+
+    fn has(&self, index: usize, column: &str) -> bool {
+        self.sources[index].columns.known.iter().any(|known| known.name.eq_ignore_ascii_case(column))
+    }
+
+    /// The table whose column an unqualified name is; `None`: it is no column.
+    fn owner(&self, name: &str) -> Result<Option<usize>> {
+        match (self.has(0, name), self.has(1, name)) {
+            (true, true) => Err(refusal()),
+            (true, false) => Ok(Some(0)),
+            (false, true) => Ok(Some(1)),
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// The table that a text is about; `None`: neither. Read from its tokens, so that no name is overlooked.
+    fn side_of(&self, pieces: &[Piece]) -> Result<Option<usize>> {
+        let mut text = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(part) => text.extend_from_slice(part),
+                Piece::Arg(_) | Piece::List(_) | Piece::Session(_) => text.extend_from_slice(b" 0 "),
+                _ => return Err(refusal()),
+            }
+        }
+        let mut tokenizer = Tokenizer::new(&text, 0, self.ctx.options);
+        let mut tokens = Vec::new();
+        loop {
+            let token = tokenizer.next_token().map_err(|_| refusal())?;
+            if matches!(token.kind, TokenKind::End | TokenKind::Semicolon) {
+                break;
+            }
+            tokens.push(token);
+        }
+        let is_refused = |token: &Token| {
+            let words = ["select", "with", "table", "values", "over", "next", "previous"];
+            matches!(token.kind, TokenKind::SystemVariable | TokenKind::UserVariable)
+                || words.iter().any(|word| token.is_word(&text, word))
+        };
+        if tokens.iter().any(is_refused) {
+            return Err(refusal());
+        }
+        let name = |index: usize| name_of(&text[tokens[index].span.range()]);
+        let kind = |index: usize| tokens.get(index).map(|token| token.kind);
+        let mut found = None;
+        for (index, token) in tokens.iter().enumerate() {
+            if !token.kind.is_name() || kind(index + 1) == Some(TokenKind::Dot) {
+                continue;
+            }
+            let is_quoted = token.kind == TokenKind::QuotedIdentifier;
+            let owner = if index >= 2 && kind(index - 1) == Some(TokenKind::Dot) {
+                Some(self.table(&name(index - 2)).ok_or_else(refusal)?)
+            } else if kind(index + 1) == Some(TokenKind::LParen) && !is_quoted {
+                is_harmless(&name(index).to_ascii_lowercase()).then_some(()).ok_or_else(refusal)?;
+                None
+            } else {
+                let owner = self.owner(&name(index))?;
+                if owner.is_none() && is_quoted {
+                    return Err(refusal());
+                }
+                owner
+            };
+            if owner.is_some() && found.is_some() && owner != found {
+                return Err(Error::unsupported("an expression over several tables across shards"));
+            }
+            found = owner.or(found);
+        }
+        Ok(found)
+    }
+
+    /// The tree over the joined rows. `is_last`: its columns are the statement's.
+    fn tree(&self, horizon: Horizon<'_>, is_last: bool) -> Result<Primitive> {
+        let mut join = self.join(&horizon)?;
+        if is_last && join.is_grouped() && join.sides[0].keyspace == join.sides[1].keyspace {
+            let edits = horizon.edits_with_helpers();
+            join.description = Some(super::finish_groups::without_rows(&horizon, edits));
+        }
+        let mut tree = horizon.finish();
+        let mut node = &mut tree;
+        loop {
+            if matches!(node, Primitive::MergeSort(_) | Primitive::EachShard(_)) {
+                let join = Primitive::Join(Box::new(join));
+                let leaf = std::mem::replace(node, join.clone());
+                if let Primitive::MergeSort(MergeSort { keys, .. }) = leaf {
+                    *node = Primitive::Sort(Sort { keys, input: Box::new(join) });
+                }
+                return Ok(tree);
+            }
+            node = match node {
+                Primitive::Aggregate(inner) => &mut inner.input,
+                Primitive::Distinct(inner) => &mut inner.input,
+                Primitive::Filter(inner) => &mut inner.input,
+                Primitive::Limit(inner) => &mut inner.input,
+                Primitive::Sort(inner) => &mut inner.input,
+                Primitive::Truncate(inner) => &mut inner.input,
+                _ => return Err(Error::bug("a tree without leaf")),
+            };
+        }
+    }
+
+    fn join(&self, horizon: &Horizon<'_>) -> Result<Join> {
+        let is_grouped = horizon.aggregate.is_some();
+        let (multiplied, known) = (multiplied(horizon)?, known(horizon));
+        // The side that is read first, by its place in the FROM clause.
+        let first = usize::from(rank(&self.inputs[1]) < rank(&self.inputs[0]));
+        let order = [first, 1 - first];
+        let mut lists: [Vec<Vec<Piece>>; 2] = Default::default();
+        let mut has_rest = [false; 2];
+        let mut columns = Vec::new();
+        let visible = (0_u32..).zip(&horizon.items).map(|(index, item)| match item.expr {
+            Some(_) => (ColumnRef::Visible(index), Some(horizon.pieces(&item.range))),
+            None => (ColumnRef::Visible(index), None),
+        });
+        let helpers = (0_u32..)
+            .zip(horizon.helper_texts())
+            .map(|(index, text)| (ColumnRef::Helper(index), Some(text.clone())));
+        for (column, text) in visible.chain(helpers) {
+            let Some(text) = text else {
+                for table in self.of_wildcard(column)? {
+                    let side = usize::from(order[0] != table);
+                    if std::mem::replace(&mut has_rest[side], true) {
+                        return Err(refusal());
+                    }
+                    columns.push(JoinedColumn::Rest { side: u8::from(side == 1) });
+                }
+                continue;
+            };
+            let table = self.side_of(&text)?;
+            if is_grouped && table.is_some() && !known.contains(&column) {
+                // Whether the groups decide it is the server's to say.
+                return Err(refusal());
+            }
+            let side = usize::from(table.is_some_and(|table| order[0] != table));
+            let place = u32::try_from(lists[side].len()).unwrap_or(u32::MAX);
+            let is_multiplied = multiplied.contains(&column);
+            columns.push(JoinedColumn::One { side: u8::from(side == 1), column: place, is_multiplied });
+            lists[side].push(text);
+        }
+        let groups = self.groups(horizon)?;
+        let [outer, inner] = lists;
+        let side = |table: usize, list: Vec<Vec<Piece>>, has_rest| {
+            self.side(table, list, has_rest, is_grouped.then(|| groups[table].as_slice()))
+        };
+        let sides = [side(order[0], outer, has_rest[0])?, side(order[1], inner, has_rest[1])?];
+        let helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
+        Ok(Join { sides, columns, helpers, names: self.names(horizon)?, description: None })
+    }
+
+    /// Names that columns get, as the side's query does not give them.
+    fn names(&self, horizon: &Horizon<'_>) -> Result<Vec<Option<Box<str>>>> {
+        let mut names = Vec::new();
+        for (index, item) in (0_u32..).zip(&horizon.items) {
+            if item.expr.is_none() {
+                names.extend(self.of_wildcard(ColumnRef::Visible(index))?.iter().map(|_| None));
+                continue;
+            }
+            let given = self.analysis.aliases.iter().find(|(end, _)| *end == item.range.end);
+            let name = item.alias.map(|alias| alias.value.as_str()).or(given.map(|(_, name)| name.as_str()));
+            if name.is_some_and(|name| !name.is_ascii()) {
+                // It would have to be in the client's character set.
+                return Err(refusal());
+            }
+            names.push(name.map(Into::into));
+        }
+        names.extend(horizon.helper_texts().iter().map(|_| None));
+        Ok(names)
+    }
+
+    /// The tables whose columns `*` or `t.*` shows.
+    fn of_wildcard(&self, column: ColumnRef) -> Result<Vec<usize>> {
+        let ColumnRef::Visible(index) = column else { return Err(refusal()) };
+        match self.select.projection.get(index as usize) {
+            Some(SelectItem::Wildcard(_)) => Ok(vec![0, 1]),
+            Some(SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _)) => {
+                let name = name.0.last().and_then(|part| part.as_ident()).ok_or_else(refusal)?;
+                Ok(vec![self.table(&name.value).ok_or_else(refusal)?])
+            }
+            _ => Err(refusal()),
+        }
+    }
+
+    /// What each table is grouped by.
+    fn groups(&self, horizon: &Horizon<'_>) -> Result<[Vec<Vec<Piece>>; 2]> {
+        let mut groups: [Vec<Vec<Piece>>; 2] = Default::default();
+        for key in horizon.aggregate.iter().flat_map(|parts| &parts.group) {
+            let text = match key.column {
+                ColumnRef::Visible(index) => {
+                    let item = horizon.items.get(index as usize).ok_or_else(refusal)?;
+                    horizon.pieces(&item.range)
+                }
+                ColumnRef::Helper(index) => {
+                    horizon.helper_texts().get(index as usize).cloned().ok_or_else(refusal)?
+                }
+            };
+            groups[self.side_of(&text)?.ok_or_else(refusal)?].push(text);
+        }
+        Ok(groups)
+    }
+
+    fn side(
+        &self,
+        table: usize,
+        list: Vec<Vec<Piece>>,
+        has_rest: bool,
+        groups: Option<&[Vec<Piece>]>,
+    ) -> Result<JoinSide> {
+        let input = &self.inputs[table];
+        let alias = quote(&input.alias);
+        let names: Vec<&str> = self.keys.iter().map(|pair| &*pair[table]).collect();
+        let keys: Vec<Box<str>> =
+            names.iter().map(|name| format!("{alias}.{}", quote(name)).into()).collect();
+        let mut pieces = vec![Piece::text("select "), Piece::text(&keys.join(", "))];
+        if groups.is_some() {
+            pieces.push(Piece::text(", count(*)"));
+        }
+        for text in list {
+            pieces.push(Piece::text(", "));
+            pieces.extend(text);
+        }
+        if has_rest {
+            pieces.push(Piece::text(&format!(", {alias}.*")));
+        }
+        pieces.push(Piece::text(&format!(" from {} as {alias} where 1", quote(&input.table))));
+        for filter in self.filters(table) {
+            pieces.push(Piece::text(" and ("));
+            pieces.extend(filter.pieces.iter().cloned());
+            pieces.push(Piece::text(")"));
+        }
+        let tail = groups.map(|groups| {
+            let mut pieces = vec![Piece::text(" group by "), Piece::text(&keys.join(", "))];
+            for text in groups {
+                pieces.push(Piece::text(", "));
+                pieces.extend(text.iter().cloned());
+            }
+            Template { pieces: operator::joined(pieces) }
+        });
+        let vindexes = (0..).zip(&names).filter_map(|(index, name)| {
+            let by_vindex = input
+                .reducers
+                .iter()
+                .find(|reducer| reducer.vindex.is_some() && *reducer.column == **name)?;
+            Some((index, by_vindex.vindex.clone()))
+        });
+        let asked = vindexes.clone().next().unwrap_or((0, None));
+        Ok(JoinSide {
+            keyspace: input.keyspace.clone(),
+            routing: input.routing.clone(),
+            head: Template { pieces: operator::joined(pieces) },
+            tail,
+            keys,
+            asked,
+        })
+    }
+}
+
+/// The conditions of the FROM clause, which must be an inner join of two plain tables.
+fn joined_by(select: &Select) -> Result<Option<&Expr>> {
+    let is_plain = |factor: &TableFactor| {
+        matches!(factor, TableFactor::Table { args: None, version: None, with_hints, index_hints, partitions, .. }
+            if with_hints.is_empty() && index_hints.is_empty() && partitions.is_empty())
+    };
+    match select.from.as_slice() {
+        [a, b] if a.joins.is_empty() && b.joins.is_empty() => {
+            (is_plain(&a.relation) && is_plain(&b.relation)).then_some(None).ok_or_else(refusal)
+        }
+        [table] => {
+            let [join] = table.joins.as_slice() else { return Err(refusal()) };
+            let (JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::CrossJoin(constraint)
+            | JoinOperator::StraightJoin(constraint)) = &join.join_operator
+            else {
+                return Err(refusal());
+            };
+            if !is_plain(&table.relation) || !is_plain(&join.relation) {
+                return Err(refusal());
+            }
+            match constraint {
+                JoinConstraint::On(condition) => Ok(Some(condition)),
+                JoinConstraint::None => Ok(None),
+                JoinConstraint::Natural | JoinConstraint::Using(_) => Err(refusal()),
+            }
+        }
+        _ => Err(refusal()),
+    }
+}
+
+/// The columns that are sums over the rows of a side's group.
+fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
+    let Some(parts) = &horizon.aggregate else { return Ok(Vec::new()) };
+    let items = horizon.items.iter().filter_map(|item| item.expr);
+    let order = super::super::semantics::analyze::order_exprs(horizon.query.order_by.as_ref());
+    for expr in items.chain(&horizon.select.having).chain(order) {
+        let is_distinct = walk::any(expr, &mut |part| {
+            matches!(part, Expr::Function(function) if walk::is_aggregate(part)
+                && matches!(&function.args, FunctionArguments::List(list)
+                    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct)))
+        })?;
+        if is_distinct {
+            return Err(Error::unsupported("DISTINCT aggregates over a join across shards"));
+        }
+    }
+    let mut columns = Vec::new();
+    for column in &parts.columns {
+        match column.function {
+            AggregateFunction::Avg { sum, count } => columns.extend([sum, count]),
+            AggregateFunction::Count | AggregateFunction::Sum => columns.push(column.column),
+            AggregateFunction::Max { .. } | AggregateFunction::Min { .. } => {}
+        }
+    }
+    Ok(columns)
+}
+
+/// The columns of groups that groups decide: keys, aggregates, and what compares them.
+fn known(horizon: &Horizon<'_>) -> Vec<ColumnRef> {
+    let mut known = Vec::new();
+    let mut add = |key: &SortKey, has_column: bool| {
+        known.extend(has_column.then_some(key.column).into_iter().chain(key.weight).chain(key.pad));
+    };
+    if let Some(parts) = &horizon.aggregate {
+        parts.group.iter().for_each(|key| add(key, true));
+        for column in &parts.columns {
+            if let AggregateFunction::Max { key } | AggregateFunction::Min { key } = &column.function {
+                add(key, true);
+            }
+        }
+    }
+    let compared = horizon.sort.iter().chain(&horizon.distinct).flatten();
+    compared.for_each(|key| add(key, false));
+    for column in horizon.aggregate.iter().flat_map(|parts| &parts.columns) {
+        known.push(column.column);
+        if let AggregateFunction::Avg { sum, count } = column.function {
+            known.extend([sum, count]);
+        }
+    }
+    known
+}
+
+/// The table with fewer rows, as far as its conditions tell, is read first.
+fn rank(input: &GatherInput) -> u8 {
+    match &input.routing {
+        Routing::EqualUnique(_) | Routing::None | Routing::Pinned(_) => 0,
+        Routing::In(_) | Routing::Intersect(_) | Routing::Union(_) => 1,
+        _ if !input.filters.is_empty() => 2,
+        // Rows of the other table are found by their keys on the right shards.
+        _ if input.reducers.iter().any(|reducer| reducer.vindex.is_some()) => 4,
+        _ => 3,
+    }
+}
+
+/// Does a function, or a word before a parenthesis, depend on nothing but its arguments?
+fn is_harmless(name: &str) -> bool {
+    const OTHERS: [&str; 36] = [
+        "and",
+        "as",
+        "avg",
+        "between",
+        "binary",
+        "case",
+        "cast",
+        "char",
+        "collate",
+        "convert",
+        "count",
+        "decimal",
+        "div",
+        "else",
+        "extract",
+        "in",
+        "interval",
+        "is",
+        "like",
+        "max",
+        "min",
+        "not",
+        "or",
+        "regexp",
+        "rlike",
+        "sum",
+        "then",
+        "time",
+        "timestampdiff",
+        "to_days",
+        "unix_timestamp",
+        "varchar",
+        "weight_string",
+        "when",
+        "where",
+        "xor",
+    ];
+    OTHERS.contains(&name) || filter::is_pure(name)
+}

@@ -97,6 +97,8 @@ error_kinds! {
     ClientLost = 1160 b"08S01" None, Client;
     /// No connection to a server can be made.
     ConnectFailed = 1105 b"HY000" Some("VT14001: "), Router;
+    /// The client has sent no command for longer than `wait_timeout`.
+    ClientIdle = 4031 b"HY000" None, Client;
     /// A value cannot be converted to what a place needs.
     CannotConvert = 1292 b"22007" None, Client;
     /// Number of columns and of values differ.

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::net::SpoolSpace;
 use crate::server::{Options, Parts, Registry, Server, UserStore, Workers};
+use crate::session::settings::IdleLimits;
 use crate::session::transaction::Mode;
 use crate::store::Snapshots;
 use crate::store::file::{FilePaths, FileStore};
@@ -193,6 +194,10 @@ fn executor_options(config: &Config) -> Result<ExecutorOptions, StartError> {
         tablet_type_names: config.tablet_type_names,
         query_timeout: config.query.timeout,
         no_scatter: config.query.no_scatter,
+        idle: IdleLimits {
+            wait_s: config.mysql.wait_timeout_s,
+            interactive_s: config.mysql.interactive_timeout_s,
+        },
         fingerprint_seed: seed,
         transaction_mode: mode(config.transaction.mode),
         user_modes: config

@@ -89,6 +89,12 @@ pub(super) const KEYS: &[Key] = keys! {
     "mysql.auth_plugin" = r#""caching_sha2_password""#,
         "Authentication plugin offered first: `caching_sha2_password` or `mysql_native_password`.",
         |draft, given| draft.config.mysql.auth_plugin = given.choice(&AUTH_PLUGINS)?;
+    "mysql.wait_timeout_s" = "28800",
+        "Seconds after which a client is disconnected that sends no command; a session may say otherwise (`SET wait_timeout`).",
+        |draft, given| draft.config.mysql.wait_timeout_s = seconds_of_a_year(given)?;
+    "mysql.interactive_timeout_s" = "28800",
+        "The same for clients that call themselves interactive, as `mysql` at a terminal does.",
+        |draft, given| draft.config.mysql.interactive_timeout_s = seconds_of_a_year(given)?;
 
     "backend.user" = r#""vt_app""#,
         "User that the router logs in as at every server.",
@@ -220,6 +226,11 @@ const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
+
+/// The range of `wait_timeout`.
+fn seconds_of_a_year(given: &Given) -> Result<u32, String> {
+    given.count(1, 31_536_000).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
+}
 
 /// The greeting holds the version as zero-terminated ASCII, and drivers want a number in front.
 fn version(given: &Given) -> Result<String, String> {

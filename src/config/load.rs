@@ -169,6 +169,8 @@ impl Draft {
                 tls_required: false,
                 connections_max: 0,
                 auth_plugin: AuthPlugin::CachingSha2Password,
+                wait_timeout_s: 0,
+                interactive_timeout_s: 0,
             },
             backend: BackendConfig {
                 user: String::new(),

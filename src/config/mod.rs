@@ -104,6 +104,10 @@ pub struct MysqlConfig {
     pub connections_max: usize,
     /// Authentication plugin named in the greeting.
     pub auth_plugin: AuthPlugin,
+    /// Seconds that a client may send no command.
+    pub wait_timeout_s: u32,
+    /// The same for clients that say that a human sits there.
+    pub interactive_timeout_s: u32,
 }
 
 /// PEM files of the router's own certificate.

@@ -126,7 +126,7 @@ impl Executor {
         }
         match reason {
             Reason::Interrupt(Interrupt::KillQuery) => error,
-            Reason::Interrupt(Interrupt::HungUp | Interrupt::KillConnection) => {
+            Reason::Interrupt(Interrupt::HungUp | Interrupt::Idle | Interrupt::KillConnection) => {
                 Error::new(ErrorKind::QueryInterrupted, "Connection was killed")
             }
             Reason::TimedOut if self.options().version.contains("MariaDB") => Error::new(

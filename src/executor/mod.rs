@@ -64,7 +64,7 @@ use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::net::SpoolSpace;
 use crate::server::{ClientInfo, ClientStream, Flow, Handler, Registry};
-use crate::session::settings::Settings;
+use crate::session::settings::{IdleLimits, Settings};
 use crate::session::target::SessionTarget;
 use crate::session::transaction::Mode;
 use crate::session::{Identity, Session};
@@ -72,7 +72,7 @@ use crate::topology::{Snapshot, TabletType, TabletTypeNames};
 use crate::tracker::Tracker;
 use crate::twopc::{Faults, Resolver};
 use crate::wire::charset::{Charset, collation_name};
-use crate::wire::{Command, StatusFlags};
+use crate::wire::{Capabilities, Command, StatusFlags};
 
 use plan_cache::PlanCache;
 use sequence::Sequences;
@@ -91,6 +91,8 @@ pub struct ExecutorOptions {
     pub gather: GatherLimits,
     /// Longest run of a query or change of rows, unless its session or a comment says otherwise; zero is no limit.
     pub query_timeout: Duration,
+    /// How long clients may idle that do not say it.
+    pub idle: IdleLimits,
     /// Queries and changes for all shards need `/*vt+ ALLOW_SCATTER */`.
     pub no_scatter: bool,
     /// Seed of statement fingerprints: random, so that nobody can prepare colliding texts.
@@ -222,11 +224,18 @@ impl Executor {
         };
         let of_user = self.options.user_modes.iter().find(|(user, _)| **user == *client.user);
         let mode = of_user.map_or(self.options.transaction_mode, |(_, mode)| *mode);
+        let mut idle = self.options.idle;
+        if client.capabilities.contains(Capabilities::INTERACTIVE) {
+            idle.wait_s = idle.interactive_s;
+        }
         let settings = self
             .initial_settings(client.collation)
+            .with_initial_idle(idle)
             .with_initial_mode(mode)
             .with_initial_gather(self.options.gather.is_allowed);
-        let mut session = Session::new(identity, settings);
+        let mut session = Session::new(identity, settings.clone());
+        session.idle_limit = client.entry.idle_limit().clone();
+        session.set_settings(settings);
         session.target.tablet_type = self.options.default_tablet_type;
         session.shield = client.entry.shield().clone();
         if let Some(database) = client.database.as_deref().filter(|database| !database.is_empty()) {

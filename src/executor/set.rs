@@ -61,7 +61,7 @@ impl Executor {
             self.commit(job.session).await?;
         }
         let (warnings, diagnostics) = (setter.warnings, setter.diagnostics);
-        job.session.settings = settings;
+        job.session.set_settings(settings);
         job.session.diagnostics = diagnostics;
         job.session.row_count = 0;
         job.send_ok_with(OkPacket { warnings, ..OkPacket::default() });
@@ -160,6 +160,7 @@ impl Setter<'_> {
                     false => Some(as_number(name, &self.evaluate(job, &expression).await?)?),
                 };
             }
+            "interactive_timeout" | "wait_timeout" => self.idle_limit(job, name, &expression).await?,
             "skip_query_plan_cache" => {
                 let value = if is_default { Value::Int(0) } else { self.evaluate(job, &expression).await? };
                 self.settings.skip_plan_cache = as_boolean(&value)?;
@@ -199,6 +200,24 @@ impl Setter<'_> {
         let text = value.as_ref().to_bytes();
         self.settings.completion =
             Completion::parse(&text).ok_or_else(|| wrong_value("completion_type", &text))?;
+        Ok(())
+    }
+
+    /// The router's own: servers would close connections of their pools. One of them judges the value.
+    async fn idle_limit(&mut self, job: &Job<'_>, name: &str, expression: &[u8]) -> Result<()> {
+        let initial = self.settings.initial_idle();
+        let mut limits = self.settings.idle;
+        let place = if name == "wait_timeout" { &mut limits.wait_s } else { &mut limits.interactive_s };
+        if expression.eq_ignore_ascii_case(b"default") {
+            *place = if name == "wait_timeout" { initial.wait_s } else { initial.interactive_s };
+        } else {
+            let set = [format!("SET @@session.{name} = ").as_bytes(), expression].concat();
+            let values = self.try_set(job, &set, &[name]).await?;
+            let value = as_number(name, values.first().unwrap_or(&Value::Null))?;
+            *place = u32::try_from(value).unwrap_or(u32::MAX);
+            self.try_set(job, format!("SET @@session.{name} = DEFAULT").as_bytes(), &[]).await?;
+        }
+        self.settings.idle = limits;
         Ok(())
     }
 

@@ -137,7 +137,7 @@ impl ClientStream {
     /// # Errors
     /// When the client is gone, does not take the bytes for [`limits::CLIENT_WRITE_TIMEOUT`], or was killed.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(interrupt) = self.entry.interrupt() {
+        if let Some(interrupt) = self.entry.interrupt().filter(|interrupt| *interrupt != Interrupt::Idle) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, format!("{interrupt:?}")));
         }
         if let Some(capture) = &mut self.capture {
@@ -420,13 +420,14 @@ impl ClientStream {
         self.packets.take_packet(bytes_max).await
     }
 
-    /// Waits for the client's next command. `None` when there will be none: the client has left, or was killed.
+    /// Waits for the client's next command. `None` when there will be none: the client has left, was killed, or has
+    /// idled for too long ([`ClientEntry::has_idled_out`]).
     /// While nothing arrives, no buffer is held.
     pub(super) async fn next_command(&mut self, bytes_max: usize) -> Result<Option<Packet>, PacketError> {
         let Self { packets, entry, .. } = self;
         packets.set_sequence(0);
         if packets.buffered().is_empty() {
-            match unless_killed(entry, packets.fill()).await {
+            match unless_killed(entry, true, packets.fill()).await {
                 Some(Ok(count)) if count > 0 => {}
                 Some(Ok(_) | Err(_)) | None => return Ok(None),
             }
@@ -438,7 +439,7 @@ impl ClientStream {
         if let Poll::Ready(command) = poll_once(command.as_mut()).await {
             return command;
         }
-        let rest = unless_killed(entry, timeout(limits::CLIENT_READ_TIMEOUT, command));
+        let rest = unless_killed(entry, false, timeout(limits::CLIENT_READ_TIMEOUT, command));
         match rest.await {
             Some(Ok(command)) => command,
             Some(Err(_)) | None => Ok(None),
@@ -499,8 +500,8 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// `None` when the connection was killed first.
-async fn unless_killed<T>(entry: &ClientEntry, future: impl Future<Output = T>) -> Option<T> {
+/// `None` when the connection was killed first, or, `if_idle`, has idled for too long.
+async fn unless_killed<T>(entry: &ClientEntry, if_idle: bool, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(done) = future.as_mut().poll(cx) {
@@ -508,7 +509,10 @@ async fn unless_killed<T>(entry: &ClientEntry, future: impl Future<Output = T>) 
         }
         match entry.poll_interrupt(cx) {
             Poll::Ready(Interrupt::KillConnection) => Poll::Ready(None),
-            Poll::Ready(Interrupt::HungUp | Interrupt::KillQuery) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Interrupt::Idle) if if_idle => Poll::Ready(None),
+            Poll::Ready(Interrupt::HungUp | Interrupt::Idle | Interrupt::KillQuery) | Poll::Pending => {
+                Poll::Pending
+            }
         }
     })
     .await
@@ -529,8 +533,9 @@ impl InterruptWatch {
 
     /// Ready when the statement should be given up: it was killed, or the client has left.
     pub fn poll_interrupted(&mut self, cx: &mut Context<'_>) -> Poll<Interrupt> {
-        if let Poll::Ready(interrupt) = self.entry.poll_interrupt(cx) {
-            return Poll::Ready(interrupt);
+        match self.entry.poll_interrupt(cx) {
+            Poll::Ready(Interrupt::Idle) | Poll::Pending => {}
+            ready => return ready,
         }
         self.hangup.poll_closed(cx).map(|()| Interrupt::HungUp)
     }

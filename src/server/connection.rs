@@ -146,7 +146,7 @@ impl<H: Handler> Connection<'_, H> {
             };
             let flow = match next {
                 Ok(Some(packet)) => self.command(packet).await,
-                Ok(None) => ControlFlow::Break(End::Quiet),
+                Ok(None) => ControlFlow::Break(self.why_there_is_none()),
                 Err(error) => ControlFlow::Break(End::from(error)),
             };
             if let ControlFlow::Break(end) = flow {
@@ -175,6 +175,19 @@ impl<H: Handler> Connection<'_, H> {
         }
         entry.end(shared.handler.status(session).contains(StatusFlags::IN_TRANSACTION), clock::refresh());
         next.await
+    }
+
+    /// Why no command comes any more.
+    fn why_there_is_none(&self) -> End {
+        // MariaDB closes an idle connection without a word.
+        if !self.stream.entry().has_idled_out() || self.shared.options.version.contains("MariaDB") {
+            return End::Quiet;
+        }
+        End::Tell(Error::new(
+            ErrorKind::ClientIdle,
+            "The client was disconnected by the server because of inactivity. See wait_timeout and \
+             interactive_timeout for configuring this behavior.",
+        ))
     }
 
     /// Answers one command.

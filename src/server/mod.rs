@@ -191,13 +191,22 @@ impl<H: Handler> Server<H> {
     /// within the grace period, and returns when every client is gone.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { shared, workers, listeners } = self;
-        listener::accept_until(&shared, &workers, listeners, stop).await;
+        {
+            let accept = listener::accept_until(&shared, &workers, listeners, stop);
+            tokio::select! {
+                () = accept => {}
+                () = shared.end_idle_clients() => {}
+            }
+        }
         shared.drain().await;
     }
 }
 
 /// Time between looks at the clients that are left while the server stops.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Time between looks for clients that have idled too long; limits are whole seconds.
+const IDLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time that killed sessions get to end.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
@@ -217,6 +226,14 @@ impl<H> Shared<H> {
     fn statistics(&self) -> String {
         let uptime = self.started.elapsed().as_secs();
         format!("Uptime: {uptime}  Threads: {}", self.registry.count())
+    }
+
+    /// One look at all clients instead of a timer for each command of each.
+    async fn end_idle_clients(&self) {
+        loop {
+            tokio::time::sleep(IDLE_INTERVAL).await;
+            self.registry.end_idle();
+        }
     }
 
     async fn drain(&self) {

@@ -32,6 +32,8 @@ pub enum Kill {
 pub enum Interrupt {
     /// The client has closed its connection.
     HungUp,
+    /// The client has sent no command for longer than it may.
+    Idle,
     /// Somebody killed the connection, or the router stops.
     KillConnection,
     /// Somebody killed the statement.
@@ -50,6 +52,8 @@ pub struct ClientEntry {
     /// Milliseconds after the registry's epoch when the current command, or the idling, began.
     since_ms: AtomicU64,
     kill: AtomicU8,
+    /// Seconds that the client may idle (`wait_timeout`); 0 is no limit.
+    idle_limit: Arc<AtomicU32>,
     /// Set while the session does something that must not be given up halfway.
     shield: Arc<AtomicBool>,
     waker: AtomicWaker,
@@ -75,6 +79,8 @@ const CONNECTING: u8 = 0x0B;
 const KILL_NONE: u8 = 0;
 const KILL_QUERY: u8 = 1;
 const KILL_CONNECTION: u8 = 2;
+/// Concerns only a session that waits for its client.
+const KILL_IDLE: u8 = 3;
 
 impl ClientEntry {
     /// The connection's number.
@@ -106,8 +112,9 @@ impl ClientEntry {
         if self.has_timed_out.load(Ordering::Relaxed) {
             self.has_timed_out.store(false, Ordering::Relaxed);
         }
-        if self.kill.load(Ordering::Relaxed) == KILL_QUERY {
-            let _ = self.kill.compare_exchange(KILL_QUERY, KILL_NONE, Ordering::AcqRel, Ordering::Relaxed);
+        let kill = self.kill.load(Ordering::Relaxed);
+        if matches!(kill, KILL_QUERY | KILL_IDLE) {
+            let _ = self.kill.compare_exchange(kill, KILL_NONE, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
@@ -132,6 +139,28 @@ impl ClientEntry {
         self.details().state = state;
     }
 
+    /// Seconds that the client may idle, for whoever keeps the session's `wait_timeout`; 0 is no limit.
+    pub fn idle_limit(&self) -> &Arc<AtomicU32> {
+        &self.idle_limit
+    }
+
+    /// Whether the client was found to idle for too long.
+    pub fn has_idled_out(&self) -> bool {
+        self.kill.load(Ordering::Relaxed) == KILL_IDLE
+    }
+
+    fn end_if_idle(&self, now_ms: u64) {
+        let limit = self.idle_limit.load(Ordering::Relaxed);
+        if limit == 0 || self.command.load(Ordering::Relaxed) != IDLE {
+            return;
+        }
+        let idle_ms = now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed));
+        if idle_ms >= u64::from(limit) * 1000 {
+            let _ = self.kill.compare_exchange(KILL_NONE, KILL_IDLE, Ordering::AcqRel, Ordering::Relaxed);
+            self.waker.wake();
+        }
+    }
+
     /// Set it while something is done that must not be given up halfway: interrupts then wait for its end.
     pub fn shield(&self) -> &Arc<AtomicBool> {
         &self.shield
@@ -154,11 +183,12 @@ impl ClientEntry {
         self.has_timed_out.load(Ordering::Relaxed).then(|| self.details().timeout.clone()).flatten()
     }
 
-    /// Why the session should stop, if somebody said so: one load.
+    /// Why the session should stop, if somebody said so: one load. [`Interrupt::Idle`] is nothing to one that is busy.
     pub fn interrupt(&self) -> Option<Interrupt> {
         match self.kill.load(Ordering::Relaxed) {
             KILL_NONE => None,
             KILL_QUERY => Some(Interrupt::KillQuery),
+            KILL_IDLE => Some(Interrupt::Idle),
             _ => Some(Interrupt::KillConnection),
         }
     }
@@ -173,6 +203,7 @@ impl ClientEntry {
         match self.kill.load(Ordering::Acquire) {
             KILL_NONE => Poll::Pending,
             KILL_QUERY => Poll::Ready(Interrupt::KillQuery),
+            KILL_IDLE => Poll::Ready(Interrupt::Idle),
             _ => Poll::Ready(Interrupt::KillConnection),
         }
     }
@@ -273,6 +304,7 @@ impl Registry {
             has_timed_out: AtomicBool::new(false),
             since_ms: AtomicU64::new(millis_between(self.epoch, Instant::now())),
             kill: AtomicU8::new(KILL_NONE),
+            idle_limit: Arc::default(),
             shield: Arc::default(),
             waker: AtomicWaker::new(),
             details: Mutex::default(),
@@ -305,6 +337,12 @@ impl Registry {
     /// Handles on everybody, by number.
     pub fn entries(&self) -> Vec<Arc<ClientEntry>> {
         self.clients().by_id.values().cloned().collect()
+    }
+
+    /// Ends the sessions whose clients have sent no command for longer than they may.
+    pub fn end_idle(&self) {
+        let now_ms = millis_between(self.epoch, Instant::now());
+        self.clients().by_id.values().for_each(|entry| entry.end_if_idle(now_ms));
     }
 
     fn clients(&self) -> MutexGuard<'_, Clients> {
@@ -484,6 +522,28 @@ mod tests {
         tokio::task::yield_now().await;
         registry.kill(client.entry().id(), Kill::Connection);
         assert_eq!(waiting.await.unwrap(), Interrupt::KillConnection);
+    }
+
+    #[test]
+    fn only_clients_that_idle_for_too_long_are_ended() {
+        let registry = registry();
+        let client = registry.add("h".into());
+        let entry = client.entry();
+        entry.idle_limit().store(1, Ordering::Relaxed);
+        let long_ago = registry.epoch;
+        let entry_at = |seconds: u64| {
+            entry.end(false, long_ago);
+            entry.end_if_idle(seconds * 1000);
+            entry.interrupt()
+        };
+        assert_eq!(entry_at(0), None);
+        assert_eq!(entry_at(1), Some(Interrupt::Idle));
+        entry.begin(3, b"select 1", long_ago);
+        entry.end_if_idle(5_000);
+        entry.end(false, long_ago);
+        assert_eq!(entry.interrupt(), None);
+        entry.idle_limit().store(0, Ordering::Relaxed);
+        assert_eq!(entry_at(1_000_000), None);
     }
 
     #[test]

@@ -14,9 +14,10 @@ pub mod settings;
 pub mod target;
 pub mod transaction;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::backend::SessionSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +31,7 @@ use lease::{Returns, Tolerated};
 use prepared::PreparedStatements;
 use prepared_text::PreparedTexts;
 use query_log::QueryLog;
-use settings::Settings;
+use settings::{IdleLimits, Settings};
 use target::SessionTarget;
 use transaction::{Completion, Mode, Transaction};
 
@@ -79,6 +80,8 @@ pub struct Session {
     pub user_variables: Arc<HashMap<Box<str>, Value>>,
     /// Set while what is done must not be given up halfway: shards are being committed.
     pub shield: Arc<AtomicBool>,
+    /// Seconds that the client may idle, where the server looks for them.
+    pub idle_limit: Arc<AtomicU32>,
     /// The connection ends with the running statement's reply (`COMMIT RELEASE`).
     pub is_closing: bool,
 }
@@ -106,6 +109,7 @@ impl Session {
             row_count: 0,
             user_variables: Arc::default(),
             shield: Arc::default(),
+            idle_limit: Arc::default(),
             is_closing: false,
         }
     }
@@ -120,6 +124,12 @@ impl Session {
         let mode = self.settings.lex_options().mode;
         status.set(StatusFlags::NO_BACKSLASH_ESCAPES, mode.contains(SqlMode::NO_BACKSLASH_ESCAPES));
         status
+    }
+
+    /// New settings; how long the client may idle counts from now on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.idle_limit.store(self.settings.idle.wait_s, Ordering::Relaxed);
     }
 
     /// Undoes what was for the running statement only.
@@ -146,7 +156,7 @@ impl Session {
     /// Forgets everything but identity and target, as COM_RESET_CONNECTION demands. The transaction must have
     /// been rolled back before.
     pub fn reset(&mut self) {
-        self.settings = self.settings.initial();
+        self.set_settings(self.settings.initial());
         self.prepared.clear();
         self.prepared_texts.clear();
         self.diagnostics.clear();
@@ -188,6 +198,7 @@ impl Session {
             transaction_mode: self.settings.transaction_mode,
             autocommit: self.settings.autocommit,
             connection_id: self.identity.connection_id,
+            idle: self.settings.idle,
             error_count: self.diagnostics.error_count(),
             last_insert_id: self.last_insert_id,
             query_timeout_ms: self.settings.query_timeout_ms.unwrap_or_default(),
@@ -207,6 +218,7 @@ pub struct RouterVariables {
     completion: Completion,
     connection_id: u32,
     error_count: usize,
+    idle: IdleLimits,
     last_insert_id: u64,
     query_timeout_ms: u64,
     transaction_timeout_ms: u64,
@@ -226,22 +238,26 @@ impl RouterVariables {
             "completion_type" => Some(Value::text(self.completion.as_str())),
             "error_count" => Some(Value::UInt(self.error_count as u64)),
             "identity" | "last_insert_id" => Some(Value::UInt(self.last_insert_id)),
+            "interactive_timeout" => Some(Value::UInt(self.idle.interactive_s.into())),
             "query_timeout" => Some(Value::UInt(self.query_timeout_ms)),
             "transaction_timeout" => Some(Value::UInt(self.transaction_timeout_ms)),
             "skip_query_plan_cache" => Some(Value::Int(self.skip_plan_cache.into())),
             "pseudo_thread_id" => Some(Value::UInt(self.connection_id.into())),
             "transaction_mode" => Some(Value::text(self.transaction_mode.as_str())),
+            "wait_timeout" => Some(Value::UInt(self.idle.wait_s.into())),
             "warning_count" => Some(Value::UInt(self.warning_count.into())),
             _ => None,
         }
     }
 
     /// Those that `SHOW VARIABLES` must answer in place of a server, in its own words.
-    pub fn shown(&self) -> [(&'static str, &'static str); 3] {
+    pub fn shown(&self) -> [(&'static str, Cow<'static, str>); 5] {
         [
-            ("autocommit", if self.autocommit { "ON" } else { "OFF" }),
-            ("completion_type", self.completion.as_str()),
-            ("transaction_mode", self.transaction_mode.as_str()),
+            ("autocommit", if self.autocommit { "ON" } else { "OFF" }.into()),
+            ("completion_type", self.completion.as_str().into()),
+            ("interactive_timeout", self.idle.interactive_s.to_string().into()),
+            ("transaction_mode", self.transaction_mode.as_str().into()),
+            ("wait_timeout", self.idle.wait_s.to_string().into()),
         ]
     }
 }

@@ -7,6 +7,22 @@ use super::transaction::{Completion, Mode};
 use crate::backend::{Names, SessionSettings};
 use crate::sql::options::{LexOptions, Multibyte, SqlMode};
 
+/// Seconds that a client may send no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleLimits {
+    /// `@@wait_timeout`, which counts.
+    pub wait_s: u32,
+    /// `@@interactive_timeout`: `@@wait_timeout` of new sessions whose clients say that a human sits there.
+    pub interactive_s: u32,
+}
+
+impl Default for IdleLimits {
+    /// The servers' own.
+    fn default() -> Self {
+        Self { wait_s: 28_800, interactive_s: 28_800 }
+    }
+}
+
 /// Variables of one session.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -28,6 +44,10 @@ pub struct Settings {
     pub allow_gather: bool,
     /// `@@gather_notes`: such queries leave a note for `SHOW WARNINGS`. Off, as one plain server has nothing to say.
     pub gather_notes: bool,
+    /// When an idle client is disconnected.
+    pub idle: IdleLimits,
+    /// The same of a new session.
+    initial_idle: IdleLimits,
     /// `@@allow_gather` of a new session.
     initial_allow_gather: bool,
     /// `@@transaction_mode` of a new session.
@@ -54,6 +74,8 @@ impl Settings {
             completion: Completion::default(),
             allow_gather: true,
             gather_notes: false,
+            idle: IdleLimits::default(),
+            initial_idle: IdleLimits::default(),
             initial_allow_gather: true,
             initial_mode: Mode::default(),
             backend: SessionSettings::empty().clone(),
@@ -76,6 +98,17 @@ impl Settings {
         Self { allow_gather: allow, initial_allow_gather: allow, ..self }
     }
 
+    /// The same for a session whose client may idle so long unless it says otherwise.
+    #[must_use]
+    pub fn with_initial_idle(self, idle: IdleLimits) -> Self {
+        Self { idle, initial_idle: idle, ..self }
+    }
+
+    /// What `DEFAULT` means for `wait_timeout` and `interactive_timeout`.
+    pub fn initial_idle(&self) -> IdleLimits {
+        self.initial_idle
+    }
+
     /// `SET allow_gather = DEFAULT`.
     pub fn reset_allow_gather(&mut self) {
         self.allow_gather = self.initial_allow_gather;
@@ -87,6 +120,7 @@ impl Settings {
         Self::new(self.initial_names.clone(), self.lex.seed)
             .with_initial_mode(self.initial_mode)
             .with_initial_gather(self.initial_allow_gather)
+            .with_initial_idle(self.initial_idle)
     }
 
     /// `SET transaction_mode = DEFAULT`.

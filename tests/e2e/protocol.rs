@@ -32,6 +32,7 @@ pub const CASES: &[Case] = &[
     ("cursors", cursors),
     ("cursor_errors", cursor_errors),
     ("long_cursors", long_cursors),
+    ("idle_clients", idle_clients),
     ("ping_statistics_init_db", ping_statistics_init_db),
     ("field_list", field_list),
     ("reset_connection", reset_connection),
@@ -449,6 +450,26 @@ fn long_cursors(environment: &mut Environment) -> Result<(), String> {
         }
         Ok(replies)
     })
+}
+
+/// `wait_timeout` ends a session that waits for its client, and none that works.
+fn idle_clients(environment: &mut Environment) -> Result<(), String> {
+    let mut client = Client::login(&environment.router_options().database("u"))?;
+    client.run("set wait_timeout = 1")?;
+    client.run("select sleep(2)")?;
+    client.io().begin();
+    let last = client.io().read().map_err(|error| error.to_string())?;
+    expect(
+        last.starts_with(b"\xff\xbf\x0f#HY000The client was disconnected"),
+        &format!("{last:?} is not 4031"),
+    )?;
+    expect(client.io().read().is_err(), "the connection is not closed")?;
+    // Back to the beginning: the session does not idle out.
+    let mut client = Client::login(&environment.router_options().database("u"))?;
+    client.run("set wait_timeout = 1")?;
+    client.simple(0x1F, b"")?;
+    let rows = client.rows("select @@wait_timeout")?;
+    expect(rows[0][0].as_deref() == Some("28800"), &format!("wait_timeout is {rows:?}"))
 }
 
 fn ping_statistics_init_db(environment: &mut Environment) -> Result<(), String> {

@@ -116,7 +116,7 @@ fn own_rows(job: &Job<'_>, show: &Show) -> Vec<Vec<Cell>> {
 fn rows(variables: &RouterVariables, is_wanted: impl Fn(&str) -> bool) -> Vec<Vec<Cell>> {
     let cell = |text: &str| Some(text.as_bytes().to_vec());
     let wanted = variables.shown().into_iter().filter(|(name, _)| is_wanted(name));
-    wanted.map(|(name, value)| vec![cell(name), cell(value)]).collect()
+    wanted.map(|(name, value)| vec![cell(name), cell(&value)]).collect()
 }
 
 #[cfg(test)]
@@ -130,6 +130,6 @@ mod tests {
         let identity = Identity { connection_id: 1, user: "u".into(), host: "h".into() };
         let session = Session::new(identity, Settings::new(None, 0));
         let of = |pattern: &str| rows(&session.router_variables(), |name| like(pattern, name)).len();
-        assert_eq!((of("transaction_mode"), of("%"), of("tx%"), of("auto%")), (1, 3, 0, 1));
+        assert_eq!((of("transaction_mode"), of("%"), of("tx%"), of("auto%")), (1, 5, 0, 1));
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::source::{Edits, Source};
 use crate::sql::{LexFlags, StatementKind, Token, TokenKind};
 
 /// System variables whose value only the router knows (Vitess has the same and more).
-pub const ROUTER_VARIABLES: [&str; 23] = [
+pub const ROUTER_VARIABLES: [&str; 25] = [
     "allow_gather",
     "autocommit",
     "client_found_rows",
@@ -18,6 +18,7 @@ pub const ROUTER_VARIABLES: [&str; 23] = [
     "enable_system_settings",
     "gather_notes",
     "identity",
+    "interactive_timeout",
     "last_insert_id",
     "migration_context",
     "query_timeout",
@@ -32,6 +33,7 @@ pub const ROUTER_VARIABLES: [&str; 23] = [
     "transaction_timeout",
     "version",
     "version_comment",
+    "wait_timeout",
     "workload",
 ];
 

@@ -111,6 +111,8 @@ error_kinds! {
     BackendProtocol = 1105 b"HY000" Some("VT14004: "), Backend;
     /// Not possible while a transaction is active.
     ActiveTransaction = 1192 b"HY000" None, Client;
+    /// A database that is created exists already.
+    DatabaseExists = 1007 b"HY000" None, Client;
     /// A target string that cannot be understood.
     InvalidTarget = 1105 b"HY000" None, Client;
     /// A limit on memory or rows was passed.

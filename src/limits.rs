@@ -78,6 +78,12 @@ pub const SPOOL_FILES_MAX: u64 = 1_024;
 /// Bytes of rows that a cursor reads from its file at once.
 pub const CURSOR_READ_BYTES: usize = 64 << 10;
 
+/// Names of workloads that are counted; more are counted together.
+pub const WORKLOADS_MAX: usize = 100;
+
+/// Bytes of such a name.
+pub const WORKLOAD_NAME_BYTES_MAX: usize = 64;
+
 /// Tables whose keys and columns the router remembers for some seconds.
 pub const TABLE_SHAPES_KEPT_MAX: usize = 10_000;
 

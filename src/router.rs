@@ -261,6 +261,11 @@ fn register_metrics(
         waiting.set(executor.cursor_bytes() as f64);
         version.set(snapshots.peek().version as f64);
         let Some(metrics) = weak.upgrade() else { return };
+        for (name, count) in executor.workload_numbers() {
+            let about = "Statements whose comment names their workload.";
+            let labels = [("workload", name.as_str())];
+            metrics.counter("shardgate_workload_statements_total", about, &labels).absolute(count);
+        }
         for status in gateway.tablets() {
             let alias = status.tablet.alias.to_string();
             let labels = [

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::wire::ColumnDefinition;
+use crate::wire::frame::Header;
+
 /// A server's answer to a successful `COM_STMT_PREPARE`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PreparedStatement {
@@ -65,6 +68,22 @@ impl PreparedStatement {
             field.copy_from_slice(&count.to_le_bytes());
         }
         Self { parameter_count: count, packets: packets.into(), ..*self }
+    }
+
+    /// The columns of the result.
+    pub fn columns(&self) -> Vec<ColumnDefinition> {
+        let mut columns = Vec::new();
+        let mut rest = &self.packets[..];
+        while let Some((header, behind)) =
+            rest.split_first_chunk().map(|(h, rest)| (Header::decode(*h), rest))
+        {
+            let Some((payload, next)) = behind.split_at_checked(header.payload_bytes) else { break };
+            // The reply's first packet and EOF are none.
+            columns.extend(ColumnDefinition::decode(payload).ok());
+            rest = next;
+        }
+        // Definitions of parameters come first.
+        columns.split_off(columns.len().saturating_sub(self.column_count.into()))
     }
 
     /// Appends the reply's packets with `statement_id` in place of the server's.

@@ -4,7 +4,7 @@ use super::aggregate::Aggregator;
 use super::arguments::{Arguments, count_of, value_of};
 use super::join;
 use super::key::{KeyPart, Use, index_of};
-use super::render::{SessionValues, render};
+use super::render::{RowCounts, SessionValues, render};
 use super::routing::ShardPart;
 use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery};
 use super::source::{self, Source};
@@ -104,6 +104,9 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
     } else {
         keep_only_what_is_limited(&mut stages);
     }
+    if let Some(counts) = run.session.row_counts() {
+        stages = counted(stages, &counts);
+    }
     let mut source = Source::new(streams, keys);
     sink.columns(&columns[..visible]).await?;
     let mut row_count = 0;
@@ -142,6 +145,16 @@ pub(super) fn stages_of(
         stages.iter_mut().for_each(Stage::lift_row_limit);
     }
     Ok(stages)
+}
+
+/// The stages with counters between them, one for the rows of the shards and one behind each stage.
+pub(super) fn counted(stages: Vec<Stage>, counts: &RowCounts) -> Vec<Stage> {
+    let mut counted = vec![Stage::Count(0, counts.clone())];
+    for (index, stage) in stages.into_iter().enumerate() {
+        counted.push(stage);
+        counted.push(Stage::Count(index + 1, counts.clone()));
+    }
+    counted
 }
 
 /// A helper column that must be a number for its key to be ordered.

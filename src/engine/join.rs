@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::execute::{
-    Nodes, Run, are_alike, columns_of, flush, keep_only_what_is_limited, needed_numbers, stages_of,
+    Nodes, Run, are_alike, columns_of, counted, flush, keep_only_what_is_limited, needed_numbers, stages_of,
     wants_nothing,
 };
 use super::key::{Fields, KeyPart, broken_row, encode};
@@ -288,6 +288,9 @@ impl<'r> Meeting<'r> {
         }
         let mut stages = stages_of(nodes, run, &columns, helpers)?;
         keep_only_what_is_limited(&mut stages);
+        if let Some(counts) = run.session.row_counts() {
+            stages = counted(stages, &counts);
+        }
         let mut keys = (Vec::new(), Vec::new());
         for column in 0..key_count {
             let own = rows.columns.get(column).ok_or_else(broken_row)?;

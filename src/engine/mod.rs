@@ -28,7 +28,7 @@ pub use file_rows::{FieldValue, FileRow, FileRows, NextRow};
 pub use insert::{InsertBatch, InsertSource, UnknownValue, insert};
 pub use keyed::{shard_index, shard_of, write_condition};
 pub use lookup::{LookupEntry, LookupTable, owners};
-pub use render::{SessionValues, render};
+pub use render::{RowCounts, SessionValues, render};
 pub use routing::{FoundPlaces, ShardPart, Shards, resolve, resolve_with, values_to_find};
 pub use seam::{ResultSink, RowStream, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
 pub use write::{sum, write};

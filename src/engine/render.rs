@@ -1,10 +1,15 @@
 //! Templates to SQL text.
 
+use std::sync::{Arc, Mutex};
+
 use super::arguments::{Arguments, count_of, value_of};
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Piece, RouteValue, SessionValue, Template};
 use crate::topology::{Keyspace, KeyspaceName};
 use crate::value::Value;
+
+/// Rows that the operators of a tree have given.
+pub type RowCounts = Arc<Mutex<Vec<u64>>>;
 
 /// What templates need of the session and the topology.
 pub trait SessionValues: Sync {
@@ -22,6 +27,11 @@ pub trait SessionValues: Sync {
     /// May operators hold more rows than usual (`IGNORE_MAX_MEMORY_ROWS`)? Their bytes stay limited.
     fn lifts_row_limit(&self) -> bool {
         false
+    }
+
+    /// Where the rows of each operator are counted, from the leaf up; nobody wants to know it usually.
+    fn row_counts(&self) -> Option<RowCounts> {
+        None
     }
 
     /// Is a backslash in a string an ordinary character?

@@ -2,6 +2,9 @@
 //!
 //! Stages are synchronous: a row is pushed through all of them, and what comes out is collected in [`Output`].
 
+use std::sync::PoisonError;
+
+use super::render::RowCounts;
 use std::collections::HashSet;
 
 use super::aggregate::Aggregator;
@@ -49,6 +52,8 @@ impl Output {
 /// One step.
 pub(super) enum Stage {
     Aggregate(Box<Aggregator>),
+    /// Counts the rows that pass, as the operator with this number's.
+    Count(usize, RowCounts),
     Distinct(Distinct),
     Filter(Filter),
     Limit {
@@ -68,7 +73,11 @@ impl Stage {
         match self {
             Self::Distinct(distinct) => distinct.held.any_number_of_rows = true,
             Self::Sort(sort) => sort.held.any_number_of_rows = true,
-            Self::Aggregate(_) | Self::Filter(_) | Self::Limit { .. } | Self::Truncate(_) => {}
+            Self::Aggregate(_)
+            | Self::Count(..)
+            | Self::Filter(_)
+            | Self::Limit { .. }
+            | Self::Truncate(_) => {}
         }
     }
 }
@@ -84,6 +93,15 @@ pub(super) fn push(stages: &mut [Stage], row: &[u8], out: &mut Output) -> Result
             Some(group) => push(rest, &group, out),
             None => Ok(Flow::Continue),
         },
+        Stage::Count(number, counts) => {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            if counts.len() <= *number {
+                counts.resize(*number + 1, 0);
+            }
+            counts[*number] += 1;
+            drop(counts);
+            push(rest, row, out)
+        }
         Stage::Distinct(distinct) => {
             if distinct.is_new(row)? {
                 push(rest, row, out)
@@ -137,7 +155,11 @@ pub(super) fn finish(stages: &mut [Stage], out: &mut Output) -> Result<()> {
                 }
             }
         }
-        Stage::Distinct(_) | Stage::Filter(_) | Stage::Limit { .. } | Stage::Truncate(_) => {}
+        Stage::Count(..)
+        | Stage::Distinct(_)
+        | Stage::Filter(_)
+        | Stage::Limit { .. }
+        | Stage::Truncate(_) => {}
     }
     finish(rest, out)
 }

@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 impl Executor {
     /// Runs a DDL statement.
     pub(super) async fn ddl(&self, job: &mut Job<'_>, ddl: Ddl) -> Result<()> {
+        if ddl.object == DdlObject::Database && self.keyspace_ddl(job, ddl.verb)? {
+            return Ok(());
+        }
         if !changes_columns(ddl) {
             return self.planned(job).await;
         }

@@ -259,7 +259,7 @@ async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) ->
 }
 
 /// Sends what is queued and receives the replies.
-pub(super) async fn settle(connection: &mut PooledConnection) -> Result<()> {
+pub(super) async fn settle(connection: &mut crate::backend::BackendConnection) -> Result<()> {
     let owed = connection.owed_count();
     connection.flush().await?;
     for _ in 0..owed {

@@ -8,6 +8,7 @@ mod arguments;
 mod commit;
 mod compound;
 mod cursor;
+mod database;
 mod ddl;
 mod describe;
 mod exchange;
@@ -50,6 +51,7 @@ mod variables;
 mod vexplain;
 mod views;
 mod wording;
+mod workload;
 mod write;
 
 use std::collections::HashMap;
@@ -138,6 +140,7 @@ pub struct Executor {
     options: ExecutorOptions,
     plans: PlanCache,
     gathers: gather::Numbers,
+    workloads: workload::Workloads,
     sequences: Sequences,
     resolver: Arc<Resolver>,
     shapes: TableShapes,
@@ -163,6 +166,7 @@ impl Executor {
             options,
             plans: PlanCache::new(),
             gathers: gather::Numbers::default(),
+            workloads: workload::Workloads::default(),
             sequences: Sequences::default(),
             resolver,
             shapes: TableShapes::default(),
@@ -179,6 +183,11 @@ impl Executor {
     /// Queries for which rows were gathered, and those rows.
     pub fn gather_numbers(&self) -> (u64, u64) {
         self.gathers.load()
+    }
+
+    /// Names in `WORKLOAD_NAME` comments, and their statements.
+    pub fn workload_numbers(&self) -> Vec<(String, u64)> {
+        self.workloads.load()
     }
 
     /// Bytes of rows that wait in cursors.

@@ -67,6 +67,11 @@ pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Option<Vec<u8>>], kinds: &[Co
                 out[bitmap_at + bit / 8] |= 1 << (bit % 8);
             }
             (Some(text), ColumnKind::Text) => put_lenenc_bytes(out, text),
+            (Some(text), ColumnKind::ErrorNumber) => {
+                let number: u32 =
+                    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+                out.extend_from_slice(&number.to_le_bytes());
+            }
             (Some(text), ColumnKind::Integer | ColumnKind::Unsigned | ColumnKind::UnsignedNotNull) => {
                 let number: u64 =
                     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default();

@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::session::diagnostics::{Diagnostic, Level};
 use crate::session::lease::Tolerated;
 use crate::session::transaction::Pin;
-use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind};
+use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind, lex};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
 
 impl Executor {
@@ -167,7 +167,7 @@ impl Executor {
     }
 
     /// With `query.no_scatter` only what asks for it goes to all shards.
-    fn check_scatter(&self, job: &Job<'_>) -> Result<()> {
+    pub(super) fn check_scatter(&self, job: &Job<'_>) -> Result<()> {
         let is_concerned = job.lexed.kind.is_dml() || job.lexed.kind.is_query();
         if self.options().no_scatter
             && is_concerned
@@ -178,6 +178,20 @@ impl Executor {
             return Err(Error::new(ErrorKind::ScatterDisallowed, text));
         }
         Ok(())
+    }
+
+    /// The same for a query that the router asks on behalf of the job's statement.
+    pub(super) fn check_scatter_of(&self, job: &Job<'_>, text: &[u8]) -> Result<()> {
+        if !self.options().no_scatter {
+            return Ok(());
+        }
+        let mut lexed = Lexed::new();
+        lex(text, 0, &job.session.settings.lex_options(), &mut lexed)?;
+        match self.plan_of(job.session, &job.snapshot, text, &lexed) {
+            Ok(plan) if is_scatter(&plan) => self.check_scatter(job),
+            // What else it is, or why it is none, shows when it runs.
+            _ => Ok(()),
+        }
     }
 
     /// The statement at its only shard: the reply's packets pass through.
@@ -380,7 +394,7 @@ impl Executor {
     pub(super) fn plan_of_text(&self, job: &Job<'_>, text: &[u8]) -> Result<Plan> {
         let options = job.session.settings.lex_options();
         let mut lexed = Lexed::new();
-        crate::sql::lex(text, 0, &options, &mut lexed)?;
+        lex(text, 0, &options, &mut lexed)?;
         self.build_plan(job.session, &job.snapshot, &options, text, &lexed)
     }
 
@@ -540,4 +554,8 @@ fn check_writable(job: &Job<'_>) -> Result<()> {
         return Err(Error::new(ErrorKind::ReplicaTarget, text));
     }
     Ok(())
+}
+
+fn is_scatter(plan: &Plan) -> bool {
+    matches!(&plan.root, Primitive::Route(route) if route.routing == Routing::Scatter)
 }

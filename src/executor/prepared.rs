@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::prepared::PreparedStatement;
 use crate::sql::{Lexed, StatementKind, lex};
 use crate::wire::statement::{LongData, PrepareOk, StmtExecute};
-use crate::wire::{ColumnDefinition, EofPacket};
+use crate::wire::{ColumnDefinition, ColumnType, EofPacket};
 
 impl Executor {
     /// COM_STMT_PREPARE.
@@ -58,6 +58,7 @@ impl Executor {
         let statement = PreparedStatement {
             text: text.clone(),
             lexed: Arc::new(lexed),
+            has_inexact_text: described.has_inexact_text(),
             parameter_count,
             types: Vec::new(),
             long_data: LongData::default(),
@@ -150,12 +151,14 @@ impl Executor {
         let statement = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute")?;
         let (text, lexed) = (statement.text.clone(), statement.lexed.clone());
         statement.cursor = None;
+        let needs_binary_rows = statement.has_inexact_text;
         let types = std::mem::take(&mut statement.types);
         let long_data = std::mem::take(&mut statement.long_data);
         let parameters = execute
             .parameters(statement.parameter_count.into(), &types)
             .map_err(crate::wire::Malformed::into_client_error)?;
         let new_types = parameters.types_are_new().then(|| parameters.types().to_vec());
+        session.needs_binary_rows = needs_binary_rows;
         let outcome = {
             let mut job = Job {
                 snapshot: self.snapshot(),
@@ -231,6 +234,17 @@ impl Described {
             Described::Router(_) => 0,
             Described::Server(prepared) => prepared.parameter_count,
         }
+    }
+
+    /// FLOAT is shown with six digits, and DOUBLE with decimals with no more than those.
+    fn has_inexact_text(&self) -> bool {
+        const DECIMALS_MAX: u8 = 30;
+        let Described::Server(prepared) = self else { return false };
+        prepared.columns().iter().any(|column| match column.column_type {
+            ColumnType::FLOAT => true,
+            ColumnType::DOUBLE => column.decimals <= DECIMALS_MAX,
+            _ => false,
+        })
     }
 
     async fn send(&self, client: &mut ClientStream, id: u32, session: &Session) -> Result<()> {

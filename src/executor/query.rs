@@ -74,7 +74,10 @@ impl Executor {
             job.session.diagnostics.clear();
         }
         job.note_directives();
-        let outcome = self.dispatch_unless_interrupted(job).await;
+        let outcome = match self.note_workload(job) {
+            Ok(()) => self.dispatch_unless_interrupted(job).await,
+            Err(error) => Err(error),
+        };
         if job.client.is_sending_file() && !Box::pin(job.client.discard_file()).await {
             job.session.is_closing = true;
         }
@@ -162,6 +165,14 @@ impl Executor {
     async fn at_certain_place(&self, job: &mut Job<'_>, kind: StatementKind) -> Result<()> {
         if kind == StatementKind::Xa {
             return Err(Error::unsupported("XA statements"));
+        }
+        let sets_password =
+            kind == StatementKind::Account && job.lexed.verb.of(job.text).eq_ignore_ascii_case(b"set");
+        if sets_password && place::explicit(job.session, &job.snapshot)?.is_none() {
+            // Without a name behind it, it would be the router's own password at one of the servers.
+            return Err(Error::unsupported(
+                "SET PASSWORD without a shard as target: users are the configuration's",
+            ));
         }
         match place::certain(job.session, &job.snapshot)? {
             Some(target) => {

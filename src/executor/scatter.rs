@@ -7,7 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::timeout;
 
 use super::Executor;
-use super::exchange::Lease;
+use super::exchange::{Lease, settle};
 use crate::backend::pool::Needs;
 use crate::backend::{Killer, RowStream};
 use crate::engine::{ResultSink, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
@@ -19,7 +19,8 @@ use crate::session::Session;
 use crate::session::lease::{Returns, ShardLease, Tolerated};
 use crate::session::transaction::ShardSession;
 use crate::topology::{KeyspaceName, ShardName, Snapshot};
-use crate::wire::row::text_row_to_binary;
+use crate::wire::row::{binary_row_to_text, text_row_to_binary};
+use crate::wire::statement::StmtExecute;
 use crate::wire::{ColumnDefinition, Command, Malformed, StatusFlags};
 
 /// Bytes of an unwanted result that are read before the server is told to end it.
@@ -69,7 +70,8 @@ impl ShardExecutor for ShardAccess<'_> {
             }
             leases.push((self.lease(&target).await?, query.text));
         }
-        open_all(leases, &self.session.returns, self.session.tolerated.as_ref()).await
+        let is_binary = self.session.needs_binary_rows;
+        open_all(leases, is_binary, &self.session.returns, self.session.tolerated.as_ref()).await
     }
 
     async fn write(
@@ -88,19 +90,23 @@ impl ShardExecutor for ShardAccess<'_> {
 /// of a pool by being closed, those of the session by a `KILL QUERY`, because its transaction may go on.
 async fn open_all(
     leases: Vec<(ShardLease, Vec<u8>)>,
+    is_binary: bool,
     returns: &Returns,
     tolerated: Option<&Tolerated>,
 ) -> Result<Vec<ShardRows>> {
     let killers: Vec<Option<Killer>> =
         leases.iter().map(|(lease, _)| lease.is_held().then(|| lease.killer())).collect();
-    let mut opening: FuturesUnordered<_> =
-        leases
-            .into_iter()
-            .enumerate()
-            .map(|(index, (lease, text))| async move {
-                (index, ShardRows::open(lease, text, returns.clone()).await)
-            })
-            .collect();
+    let mut opening: FuturesUnordered<_> = leases
+        .into_iter()
+        .enumerate()
+        .map(|(index, (lease, text))| async move {
+            let rows = match is_binary {
+                true => ShardRows::open_binary(lease, text, returns.clone()).await,
+                false => ShardRows::open(lease, text, returns.clone()).await,
+            };
+            (index, rows)
+        })
+        .collect();
     if let Some(tolerated) = tolerated {
         tolerated.begin(killers.len());
     }
@@ -145,6 +151,8 @@ async fn open_all(
 pub(super) struct ShardRows {
     stream: Option<RowStream<ShardLease>>,
     row: Vec<u8>,
+    /// The columns of rows that come in binary form and are turned into text.
+    binary: Option<Vec<ColumnDefinition>>,
     returns: Returns,
     /// Where an error goes that does not end the statement.
     tolerated: Option<Tolerated>,
@@ -163,11 +171,33 @@ impl ShardRows {
         for _ in 0..preludes {
             lease.receive_ok().await?;
         }
-        let stream = RowStream::open(lease, false).await?;
+        Self::begin(RowStream::open(lease, false).await?, returns).await
+    }
+
+    /// The same in the binary protocol.
+    async fn open_binary(mut lease: ShardLease, text: Vec<u8>, returns: Returns) -> Result<Self> {
+        settle(&mut lease).await?;
+        let prepared = match lease.prepared(&text) {
+            Some(prepared) => prepared,
+            None => lease.prepare(&text).await?,
+        };
+        let (statement_id, flags, iteration_count) = (prepared.statement_id, 0, 1);
+        lease.queue(&Command::StmtExecute(StmtExecute { statement_id, flags, iteration_count, body: b"" }));
+        let preludes = lease.owed_count() - 1;
+        lease.flush().await?;
+        for _ in 0..preludes {
+            lease.receive_ok().await?;
+        }
+        Self::begin(RowStream::open(lease, true).await?, returns).await
+    }
+
+    async fn begin(stream: RowStream<ShardLease>, returns: Returns) -> Result<Self> {
         let is_ready = stream.is_ready();
+        let binary = stream.has_binary_rows().then(|| stream.columns().to_vec());
         let mut rows = Self {
             stream: Some(stream),
             row: Vec::new(),
+            binary,
             returns,
             tolerated: None,
             unheard_warnings: 0,
@@ -202,7 +232,11 @@ impl crate::engine::RowStream for ShardRows {
         match (stream.next_row().await, &self.tolerated) {
             (Ok(Some(row)), _) => {
                 self.row.clear();
-                self.row.extend_from_slice(row);
+                match &self.binary {
+                    Some(columns) => binary_row_to_text(columns, row, &mut self.row)
+                        .map_err(Malformed::into_backend_error)?,
+                    None => self.row.extend_from_slice(row),
+                }
                 Ok(true)
             }
             (Ok(None), _) => Ok(false),

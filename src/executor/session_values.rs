@@ -25,6 +25,7 @@ pub(super) struct SessionValues {
     user_variables: Arc<HashMap<Box<str>, Value>>,
     no_backslash_escapes: bool,
     lifts_row_limit: bool,
+    row_counts: Option<engine::RowCounts>,
     snapshot: Arc<Snapshot>,
     version: Arc<str>,
 }
@@ -46,6 +47,7 @@ impl SessionValues {
             router_variables: session.router_variables(),
             user_variables: session.user_variables.clone(),
             no_backslash_escapes: session.settings.lex_options().mode.contains(SqlMode::NO_BACKSLASH_ESCAPES),
+            row_counts: session.query_log.as_ref().map(|log| log.row_counts().clone()),
             snapshot: snapshot.clone(),
             lifts_row_limit: session.is_directed(|directives| directives.ignore_max_memory_rows),
             version: executor.options().version.clone(),
@@ -91,6 +93,10 @@ impl engine::SessionValues for SessionValues {
 
     fn lifts_row_limit(&self) -> bool {
         self.lifts_row_limit
+    }
+
+    fn row_counts(&self) -> Option<engine::RowCounts> {
+        self.row_counts.clone()
     }
 
     fn no_backslash_escapes(&self) -> bool {

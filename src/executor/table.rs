@@ -1,6 +1,6 @@
 //! Small results that the router answers itself, such as `show vitess_tablets`.
 
-use crate::wire::{ColumnDefinition, ColumnFlags};
+use crate::wire::{ColumnDefinition, ColumnFlags, ColumnType};
 
 /// A column of a router-made result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Column {
 /// What a column of a router-made result holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
+    /// Numbers of errors, as `SHOW WARNINGS` has them: INT UNSIGNED.
+    ErrorNumber,
     /// Signed integers, in decimal.
     Integer,
     /// Text in utf8mb4.
@@ -59,6 +61,10 @@ impl Table {
         let columns = self.names.iter().zip(&self.kinds);
         columns
             .map(|(name, kind)| match kind {
+                ColumnKind::ErrorNumber => {
+                    let column = with_flags(name, ColumnFlags::UNSIGNED);
+                    ColumnDefinition { column_type: ColumnType::LONG, length: 4, ..column }
+                }
                 ColumnKind::Integer => ColumnDefinition::integer(name.as_str()),
                 ColumnKind::Text => ColumnDefinition::text(name.as_str(), IDENTIFIER_CHARACTERS),
                 ColumnKind::Unsigned => with_flags(name, ColumnFlags::UNSIGNED),

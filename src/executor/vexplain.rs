@@ -1,19 +1,26 @@
 //! `VEXPLAIN [PLAN | QUERIES | ALL | TRACE | KEYS] statement`: what the router makes of a statement.
 //!
-//! As in Vitess, QUERIES, ALL and TRACE run it; PLAN, which is the default here, and KEYS do not.
+//! As in Vitess, QUERIES, ALL and TRACE run it; PLAN and KEYS do not. PLAN and TRACE answer with JSON; without a word
+//! there is the plan as a tree for human readers.
+
+use std::sync::PoisonError;
 
 use super::Executor;
 use super::job::Job;
 use super::table::{ColumnKind, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Figures;
 use crate::session::query_log::{LoggedQuery, QueryLog};
 use crate::sql::{Directives, Lexed, lex};
+use crate::topology::KeyspaceName;
 use crate::wire::CapturedResult;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     All,
+    /// No word.
+    Tree,
     Keys,
     Plan,
     Queries,
@@ -26,17 +33,20 @@ impl Executor {
         let text = String::from_utf8_lossy(job.text).into_owned();
         let (mode, statement) = mode_of(&text);
         let table = match mode {
-            Mode::Plan => lines("Plan", &self.described(job, statement)?),
+            Mode::Tree => lines("Plan", &self.described(job, statement)?),
+            Mode::Plan => one_cell("JSON", &self.described_json(job, statement, None)?),
             Mode::Keys => {
                 let options = job.session.settings.lex_options();
                 lines("ColumnUsage", &crate::plan::column_usage(statement.as_bytes(), &options)?)
             }
             Mode::All | Mode::Queries | Mode::Trace => {
-                let (queries, results) = self.run_logged(job, statement).await?;
+                let (log, results) = self.run_logged(job, statement).await?;
+                let queries = log.take();
                 match mode {
                     Mode::All => self.with_explains(job, &queries).await,
                     Mode::Trace => {
-                        lines("Trace", &trace(&self.described(job, statement)?, &queries, &results))
+                        let figures = figures(&log, &queries, &results);
+                        one_cell("Trace", &self.described_json(job, statement, Some(&figures))?)
                     }
                     _ => table_of(&queries, None),
                 }
@@ -50,12 +60,21 @@ impl Executor {
         Ok(crate::plan::describe(&plan, statement))
     }
 
+    fn described_json(&self, job: &Job<'_>, statement: &str, figures: Option<&Figures>) -> Result<String> {
+        let plan = self.plan_of_text(job, statement.as_bytes())?;
+        let topology = &job.snapshot.topology;
+        let is_sharded =
+            |name: &KeyspaceName| topology.keyspace(name).is_some_and(|keyspace| keyspace.is_sharded());
+        let json = crate::plan::describe_json(&plan, statement, &is_sharded, figures);
+        serde_json::to_string_pretty(&json).map_err(|error| Error::bug(format!("a plan as JSON: {error}")))
+    }
+
     /// Runs the statement, keeps its result from the client and notes what was sent where.
     async fn run_logged(
         &self,
         job: &mut Job<'_>,
         statement: &str,
-    ) -> Result<(Vec<LoggedQuery>, Vec<CapturedResult>)> {
+    ) -> Result<(QueryLog, Vec<CapturedResult>)> {
         let mut lexed = Lexed::new();
         lex(statement.as_bytes(), 0, &job.session.settings.lex_options(), &mut lexed)?;
         let directives = lexed.directive.map(|span| Directives::parse(span.of(statement.as_bytes())));
@@ -74,7 +93,7 @@ impl Executor {
         let results = results?;
         match results.iter().find_map(|result| result.error.clone()) {
             Some(error) => Err(error),
-            None => Ok((log.take(), results)),
+            None => Ok((log, results)),
         }
     }
 
@@ -111,7 +130,7 @@ fn mode_of(text: &str) -> (Mode, &str) {
         "plan" => Mode::Plan,
         "queries" => Mode::Queries,
         "trace" => Mode::Trace,
-        _ => return (Mode::Plan, rest),
+        _ => return (Mode::Tree, rest),
     };
     (mode, rest[end..].trim_start())
 }
@@ -139,21 +158,21 @@ fn table_of(queries: &[LoggedQuery], explains: Option<&[Vec<u8>]>) -> Table {
     table
 }
 
-/// The plan, and how its run went.
-fn trace(plan: &str, queries: &[LoggedQuery], results: &[CapturedResult]) -> String {
-    let mut shards: Vec<String> =
-        queries.iter().map(|query| format!("{}/{}", query.target.keyspace, query.target.shard)).collect();
+fn one_cell(column: &str, text: &str) -> Table {
+    let mut table = Table::of_text([column]);
+    table.push([text]);
+    table
+}
+
+/// How the statement's run went.
+fn figures(log: &QueryLog, queries: &[LoggedQuery], results: &[CapturedResult]) -> Figures {
+    let mut shards: Vec<_> =
+        queries.iter().map(|query| (&query.target.keyspace, &query.target.shard)).collect();
     shards.sort();
     shards.dedup();
-    let rows: usize = results.iter().map(|result| result.rows.len()).sum();
-    let affected: u64 = results.iter().map(|result| result.affected_rows).sum();
-    format!(
-        "{}\nqueries: {}\nshards queried: {} ({})\nrows: {rows}\naffected rows: {affected}",
-        plan.trim_end(),
-        queries.len(),
-        shards.len(),
-        shards.join(", ")
-    )
+    let rows: u64 = results.iter().map(|result| result.rows.len() as u64 + result.affected_rows).sum();
+    let row_counts = log.row_counts().lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Figures { row_counts, rows, queries: queries.len(), shards: shards.len() }
 }
 
 #[cfg(test)]
@@ -163,10 +182,10 @@ mod tests {
     #[test]
     fn the_mode_is_a_word_of_its_own() {
         let check = |text: &str, mode, rest: &str| assert_eq!(mode_of(text), (mode, rest), "{text}");
-        check("vexplain select 1", Mode::Plan, "select 1");
+        check("vexplain select 1", Mode::Tree, "select 1");
         check(" VEXPLAIN PLAN\tselect 1", Mode::Plan, "select 1");
         check("vexplain queries select 1", Mode::Queries, "select 1");
         check("vexplain Keys update t set a = 1", Mode::Keys, "update t set a = 1");
-        check("vexplain", Mode::Plan, "");
+        check("vexplain", Mode::Tree, "");
     }
 }

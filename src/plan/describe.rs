@@ -15,6 +15,13 @@ pub fn describe(plan: &Plan, original: &str) -> String {
     out.text
 }
 
+/// One primitive of a plan, as [`describe`] shows it.
+pub(super) fn describe_primitive(primitive: &Primitive, original: &str) -> String {
+    let mut out = Tree { text: String::new(), original };
+    out.primitive(primitive, 0);
+    out.text
+}
+
 struct Tree<'a> {
     text: String,
     original: &'a str,
@@ -282,7 +289,7 @@ impl Tree<'_> {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
@@ -299,7 +306,7 @@ fn push_keys(line: &mut String, before: &str, keys: &[SortKey]) {
     }
 }
 
-fn routing_values(routing: &Routing) -> Option<String> {
+pub(super) fn routing_values(routing: &Routing) -> Option<String> {
     let list = |lookups: &[Lookup]| lookups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" & ");
     match routing {
         Routing::EqualUnique(lookup) | Routing::In(lookup) => Some(lookup.to_string()),
@@ -314,7 +321,7 @@ fn routing_values(routing: &Routing) -> Option<String> {
 }
 
 /// A template with the names of its holes.
-fn template_text(template: &Template) -> String {
+pub(super) fn template_text(template: &Template) -> String {
     let mut text = String::new();
     for piece in &template.pieces {
         let _ = match piece {

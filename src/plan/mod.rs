@@ -7,6 +7,7 @@
 
 mod column_usage;
 mod describe;
+mod describe_json;
 mod layout;
 mod operator;
 pub mod primitive;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use column_usage::column_usage;
 pub use describe::describe;
+pub use describe_json::{Figures, describe_json};
 pub use semantics::session::ROUTER_VARIABLES;
 pub use source::Placeholder;
 

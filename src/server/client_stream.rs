@@ -352,7 +352,7 @@ impl ClientStream {
     pub async fn discard_file(&mut self) -> bool {
         while self.is_sending_file {
             let entry = self.entry.clone();
-            if !matches!(unless_killed(&entry, self.next_file_part()).await, Some(Ok(_))) {
+            if !matches!(unless_killed(&entry, false, self.next_file_part()).await, Some(Ok(_))) {
                 return false;
             }
         }

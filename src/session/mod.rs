@@ -60,6 +60,8 @@ pub struct Session {
     pub directives: Option<Arc<Directives>>,
     /// Connections of the running statement are noted, so that what they do can be ended without closing them.
     pub is_watched: bool,
+    /// Rows of several shards come in the binary protocol: the client's is, and their text does not show them whole.
+    pub needs_binary_rows: bool,
     /// What the running statement sends is noted here.
     pub query_log: Option<QueryLog>,
     /// Where errors of single shards go while a statement goes on without them.
@@ -96,6 +98,7 @@ impl Session {
             settings_override: None,
             directives: None,
             is_watched: false,
+            needs_binary_rows: false,
             tolerated: None,
             query_log: None,
             transaction: Transaction::default(),
@@ -138,6 +141,7 @@ impl Session {
         self.directives = None;
         self.tolerated = None;
         self.query_log = None;
+        self.needs_binary_rows = false;
         if let Some(target) = self.target_afterwards.take() {
             self.target = target;
         }

@@ -19,6 +19,8 @@ pub struct PreparedStatement {
     pub text: Arc<[u8]>,
     /// What the lexer found, kept so that no execution lexes again.
     pub lexed: Arc<Lexed>,
+    /// The result has numbers that their text does not show whole.
+    pub has_inexact_text: bool,
     /// Number of `?`.
     pub parameter_count: u16,
     /// Two bytes a parameter, from the last execution that sent types.

@@ -14,12 +14,15 @@ pub struct LoggedQuery {
 
 /// The texts of one statement, in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
-pub struct QueryLog(Arc<Mutex<Vec<LoggedQuery>>>);
+pub struct QueryLog {
+    queries: Arc<Mutex<Vec<LoggedQuery>>>,
+    row_counts: Arc<Mutex<Vec<u64>>>,
+}
 
 impl QueryLog {
     /// Notes a text; beyond the limit they are left out.
     pub fn push(&self, target: &Target, text: &[u8]) {
-        let mut queries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         if queries.len() < LOGGED_QUERIES_MAX {
             queries.push(LoggedQuery { target: target.clone(), text: text.to_vec() });
         }
@@ -27,6 +30,11 @@ impl QueryLog {
 
     /// All so far.
     pub fn take(&self) -> Vec<LoggedQuery> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.queries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Rows that each operator of a combining tree has given, from the leaf up.
+    pub fn row_counts(&self) -> &Arc<Mutex<Vec<u64>>> {
+        &self.row_counts
     }
 }

@@ -19,8 +19,10 @@ pub struct Directives {
     pub multi_shard_autocommit: bool,
     /// `PLANNER=…`
     pub planner: Option<String>,
-    /// `PRIORITY=0…100`, 100 the lowest.
+    /// `PRIORITY=0…100`, 100 the lowest: for throttlers behind the router, which itself treats all alike.
     pub priority: Option<u8>,
+    /// A `PRIORITY` that is none.
+    pub has_invalid_priority: bool,
     /// `QUERY_TIMEOUT_MS=n`; zero means none.
     pub query_timeout_ms: Option<u64>,
     /// `SCATTER_ERRORS_AS_WARNINGS`
@@ -55,6 +57,7 @@ impl Directives {
             "PLANNER" => self.planner = value,
             "PRIORITY" => {
                 self.priority = value.and_then(|text| text.parse().ok()).filter(|priority| *priority <= 100);
+                self.has_invalid_priority = self.priority.is_none();
             }
             "QUERY_TIMEOUT_MS" => self.query_timeout_ms = value.and_then(|text| text.parse().ok()),
             "SCATTER_ERRORS_AS_WARNINGS" => self.scatter_errors_as_warnings = is_on,
@@ -121,7 +124,7 @@ mod tests {
         check(" allow_scatter=0", none.clone());
         check(
             " QUERY_TIMEOUT_MS=100 PRIORITY=101",
-            Directives { query_timeout_ms: Some(100), ..none.clone() },
+            Directives { query_timeout_ms: Some(100), has_invalid_priority: true, ..none.clone() },
         );
         check(
             "WORKLOAD_NAME='a b' SKIP_QUERY_PLAN_CACHE = true",

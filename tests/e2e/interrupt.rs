@@ -254,9 +254,13 @@ fn no_scatter(environment: &mut Environment) -> Result<(), String> {
     let extra = "[query]\nno_scatter = true\ntimeout_ms = 300\n";
     let router = environment.router_with(folder.path(), extra)?;
     let mut client = Client::login(&environment.options_of(&router).database("s2"))?;
-    for refused in
-        ["select count(*) from points", "select id from points order by id", "update points set x = 1"]
-    {
+    for refused in [
+        "select count(*) from points",
+        "select id from points order by id",
+        "update points set x = 1",
+        "select id, row_number() over (order by x) from points",
+        "delete from points order by x limit 1",
+    ] {
         let error = error_of(&mut client, refused)?;
         if !error.to_string().contains("scatter") {
             return Err(format!("{refused}: {error}"));

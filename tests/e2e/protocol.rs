@@ -33,6 +33,7 @@ pub const CASES: &[Case] = &[
     ("cursor_errors", cursor_errors),
     ("long_cursors", long_cursors),
     ("idle_clients", idle_clients),
+    ("plans_in_json", plans_in_json),
     ("ping_statistics_init_db", ping_statistics_init_db),
     ("field_list", field_list),
     ("reset_connection", reset_connection),
@@ -450,6 +451,52 @@ fn long_cursors(environment: &mut Environment) -> Result<(), String> {
         }
         Ok(replies)
     })
+}
+
+/// `VEXPLAIN PLAN` and `TRACE` give one cell of JSON, with the names that Vitess's plans have.
+fn plans_in_json(environment: &mut Environment) -> Result<(), String> {
+    environment.reset("s2", false)?;
+    let mut client = Client::login(&environment.router_options().database("s2"))?;
+    client.run("insert into points (id, x) values (1, 10), (2, 20), (3, 20), (4, 40), (5, 50)")?;
+    let mut check = |statement: &str, expected: &[(&str, &str)]| {
+        let rows = client.rows(statement)?;
+        let text = rows[0][0].clone().unwrap_or_default();
+        let plan: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| format!("{text}: {error}"))?;
+        for (path, value) in expected {
+            let found = plan.pointer(path).map(|value| value.to_string().trim_matches('"').to_owned());
+            expect(found.as_deref() == Some(*value), &format!("{path} of {statement} is {found:?}: {text}"))?;
+        }
+        Ok::<(), String>(())
+    };
+    check(
+        "vexplain plan select label from points where id = 1",
+        &[
+            ("/OperatorType", "Route"),
+            ("/Variant", "EqualUnique"),
+            ("/Keyspace/Name", "s2"),
+            ("/Keyspace/Sharded", "true"),
+            ("/Query", "select label from points where id = 1"),
+            ("/Vindex", "hash"),
+        ],
+    )?;
+    check(
+        "vexplain plan update points set x = 1",
+        &[("/OperatorType", "Update"), ("/Variant", "Scatter"), ("/Keyspace/Name", "s2")],
+    )?;
+    check(
+        "vexplain trace select x, count(*) from points group by x having count(*) > 1",
+        &[
+            ("/OperatorType", "Filter"),
+            ("/AvgNumberOfRows", "1"),
+            ("/Inputs/0/OperatorType", "Aggregate"),
+            ("/Inputs/0/NoOfCalls", "1"),
+            ("/Inputs/0/MedianNumberOfRows", "4"),
+            ("/Inputs/0/Inputs/0/OperatorType", "Route"),
+            ("/Inputs/0/Inputs/0/Variant", "Scatter"),
+            ("/Inputs/0/Inputs/0/ShardsQueried", "2"),
+        ],
+    )
 }
 
 /// `wait_timeout` ends a session that waits for its client, and none that works.

@@ -23,7 +23,7 @@ use crate::backend::pool::{Needs, PooledConnection};
 use crate::backend::{Names, SessionSettings, SessionState};
 use crate::engine;
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
-use crate::plan::primitive::{Gather, Piece, Template};
+use crate::plan::primitive::{Gather, Piece, Routing, Template};
 use crate::session::diagnostics::{Diagnostic, Level};
 use crate::session::transaction::Pin;
 use crate::sql::{Arg, ArgKind, Directives, syntax_error};
@@ -77,6 +77,9 @@ impl Executor {
         if job.session.transaction.pins().any(|(_, pin)| pin == Pin::TemporaryTable) {
             // The host would not see them.
             return Err(Error::unsupported(format!("{} beside temporary tables", gather.reason)));
+        }
+        if gather.inputs.iter().any(|input| input.routing == Routing::Scatter && input.reducers.is_empty()) {
+            self.check_scatter(job)?;
         }
         let is_open = |arg: &&Arg| matches!(arg.kind, ArgKind::Placeholder(_));
         if let Some(arg) = job.lexed.args.iter().find(is_open).filter(|_| job.execution.is_none()) {

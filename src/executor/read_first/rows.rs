@@ -53,6 +53,7 @@ impl Executor {
 
     /// The same, as they are.
     pub(in crate::executor) async fn held_rows(&self, job: &mut Job<'_>, text: &[u8]) -> Result<HeldRows> {
+        self.check_scatter_of(job, text)?;
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let rows = Inner::new(self, &mut *job.session, &snapshot, needs).rows(text).await;
         match rows {

@@ -129,7 +129,7 @@ pub(super) fn plugins() -> Table {
 
 /// `SHOW WARNINGS`, or with `errors_only` `SHOW ERRORS`.
 pub(super) fn diagnostics(session: &Session, errors_only: bool) -> Table {
-    let code = Column { name: "Code", kind: ColumnKind::Integer };
+    let code = Column { name: "Code", kind: ColumnKind::ErrorNumber };
     let mut table = Table::new(&[text("Level"), code, text("Message")]);
     for entry in session.diagnostics.entries() {
         let level = entry.level.as_str();

@@ -4,7 +4,7 @@
 //! bitmap of NULLs that begins at its third bit, and the values that are not NULL.
 
 use super::temporal;
-use super::text::text_fields;
+use super::text::{put_text_field, text_fields};
 use crate::value::{TemporalKind, Value, ValueRef};
 use crate::wire::column_type::{ColumnFlags, ColumnType};
 use crate::wire::reader::{Malformed, Reader};
@@ -129,6 +129,22 @@ pub fn decode_binary_row(columns: &[ColumnDefinition], row: &[u8]) -> Result<Vec
         });
     }
     if reader.is_empty() { Ok(values) } else { Err(reader.malformed()) }
+}
+
+/// Appends the text form of a binary row, in which FLOAT values have as many digits as they need to be read back.
+pub fn binary_row_to_text(
+    columns: &[ColumnDefinition],
+    row: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    for value in decode_binary_row(columns, row)? {
+        match value {
+            Value::Null => put_text_field(out, None),
+            Value::Float(number) => put_text_field(out, Some(number.to_string().as_bytes())),
+            value => put_text_field(out, Some(&value.as_ref().to_bytes())),
+        }
+    }
+    Ok(())
 }
 
 /// Appends the binary form of a text row, as the server of these columns would have sent it. FLOAT and DOUBLE values are

@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 
 use super::Executor;
 use super::compound::Compound;
-use super::write::{change, outcome_of};
+use super::exchange::Lease;
+use super::write::{STATEMENT_SAVEPOINT, change, outcome_of};
 use crate::backend::pool::Needs;
 use crate::engine::WriteOutcome;
 use crate::error::{Error, Result};
@@ -60,6 +61,30 @@ impl Executor {
         }
         session.diagnostics = diagnostics;
         Ok(outcomes)
+    }
+
+    /// A step of one statement at one target, which can be taken back by itself: [`Executor::take_back_step`].
+    pub(super) async fn step_with_savepoint(
+        &self,
+        session: &mut Session,
+        needs: &Needs,
+        target: &Target,
+        text: &[u8],
+    ) -> Result<WriteOutcome> {
+        let mut lease = self.lease(session, target, needs).await?;
+        if let Lease::Held(index) = lease {
+            session.transaction.shards[index].has_written = true;
+        }
+        let changed = change(lease.connection(&mut session.transaction), text, true).await;
+        drop(lease);
+        self.drop_lost_shards(session);
+        Ok(noted(changed?, &mut session.diagnostics))
+    }
+
+    /// Takes back what a target has done since its last step with a savepoint.
+    pub(super) async fn take_back_step(&self, session: &mut Session, target: &Target) -> Result<()> {
+        self.take_back_to(session, STATEMENT_SAVEPOINT, |shard| shard.target == *target).await;
+        session.transaction.check()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::session::transaction::ShardSession;
 use crate::wire::{Command, OkPacket, ReplySummary};
 
 /// Savepoint around a statement; no client can have one of this name in use for long.
-const STATEMENT_SAVEPOINT: &str = "_shardgate_statement";
+pub(super) const STATEMENT_SAVEPOINT: &str = "_shardgate_statement";
 
 /// What one shard did, and its warnings.
 pub(super) type Changed = (ReplySummary, Diagnostics);

@@ -5,6 +5,7 @@
 
 use super::super::inner::Inner;
 use super::super::place;
+use crate::backend::Engine;
 use crate::engine::{self, LookupEntry, LookupTable, field_value, owners, place_of_values};
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::gateway::Target;
@@ -166,6 +167,23 @@ impl Inner<'_> {
         }
     }
 
+    /// Adds a row unless it is there; tells whether it was added, or the error of a unique vindex that has its value at
+    /// another place, with an owner.
+    pub(in super::super) async fn claim_entry(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entry: &LookupEntry,
+    ) -> Result<std::result::Result<bool, Error>> {
+        let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
+        if self.known_places_of(&table, &entry.values).await?.contains(&entry.id) {
+            return Ok(Ok(false));
+        }
+        match self.add_entry(lookup, &table, entry, &[]).await {
+            Err(error) if is_duplicate(&error) => Ok(Err(error)),
+            outcome => outcome.map(|()| Ok(true)),
+        }
+    }
+
     async fn known_places_of(
         &mut self,
         table: &LookupTable<'_>,
@@ -219,6 +237,23 @@ impl Inner<'_> {
     /// The client knows nothing of lookup tables: an index of its own table that forbids the same is named instead.
     async fn in_the_owners_words(&mut self, lookup: OwnedLookup<'_>, error: Error) -> Error {
         self.owners_words(lookup, &error).await.unwrap_or(error)
+    }
+
+    /// The error of a row whose value another one has, if an index of the owner forbids it.
+    pub(in super::super) async fn duplicate(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        entry: &LookupEntry,
+    ) -> Option<Error> {
+        let values: Vec<_> = entry.values.iter().map(|value| value.as_ref().to_bytes()).collect();
+        let values: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+        // MySQL names the table too.
+        let mut shards = self.session.transaction.shards.iter();
+        let is_mariadb = shards.any(|shard| shard.connection.version().engine == Engine::MariaDb);
+        let key = if is_mariadb { "key" } else { "table.key" };
+        let text = format!("Duplicate entry '{}' for key '{key}'", values.join("-"));
+        let error = Error::from_backend(ERRNO_DUPLICATE_ENTRY, *b"23000", text.as_bytes());
+        self.owners_words(lookup, &error).await
     }
 
     async fn owners_words(&mut self, lookup: OwnedLookup<'_>, error: &Error) -> Option<Error> {

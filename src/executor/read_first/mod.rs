@@ -3,6 +3,7 @@
 //! The rows are read with `FOR UPDATE` in the transaction of the statement, so that nobody changes them in between;
 //! that each is found again under its key is checked. <https://dev.mysql.com/doc/refman/9.0/en/update.html>
 
+mod each;
 mod lookups;
 mod moves;
 mod rows;
@@ -108,7 +109,7 @@ impl Executor {
         let mut outcomes = Vec::new();
         for target in targets {
             let outcome = match &target.plan.change {
-                Change::Update(update) if update.moves => {
+                Change::Update(update) if update.moves || update.ignores() && !target.lookups.is_empty() => {
                     self.update_and_move(job, plan, target, update, &rows).await?
                 }
                 _ => self.change_by_key(job, plan, target, &rows).await?,
@@ -132,7 +133,7 @@ impl Executor {
         text.extend_from_slice(b" from ");
         text.extend_from_slice(&self.render(job, &plan.from, Placeholders::Inline)?);
         if let ([target], false) = (targets, plan.is_ordered)
-            && matches!(&target.plan.change, Change::Update(update) if update.moves)
+            && matches!(&target.plan.change, Change::Update(update) if update.moves || target.has_unique_lookup())
         {
             // One server would change its rows in the order of the key; conflicts on the way depend on it.
             let key: Vec<String> = target.key.iter().map(|column| target.column(column)).collect();

@@ -40,6 +40,14 @@ pub(super) struct Statements<'a> {
 type ShardWork = (usize, Vec<Vec<u8>>);
 
 impl Chosen {
+    /// Where it is; rows that are everywhere do not move.
+    pub(super) fn shard(&self) -> Result<usize> {
+        match self.place {
+            Where::Shard(shard) => Ok(shard),
+            Where::Everywhere => Err(Error::bug("a row on all shards that moves")),
+        }
+    }
+
     /// How many rows the statements for it find.
     pub(super) fn expected(&self, target: &KeyedTarget<'_>, plan: &ReadFirst) -> u64 {
         if target.is_unique || plan.is_joined { 1 } else { self.count }

@@ -79,6 +79,13 @@ pub struct Update {
     pub new_key: Option<Vec<RouteValue>>,
 }
 
+impl Update {
+    /// Do rows that cannot be changed stay as they are, with a warning?
+    pub fn ignores(&self) -> bool {
+        self.modifiers.contains("ignore")
+    }
+}
+
 /// One column of SET.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assigned {

@@ -60,6 +60,7 @@ pub fn values_to_find(lookup: &Lookup, args: &dyn Arguments) -> Result<Vec<Value
             .filter_map(|row| row.first())
             .map(|value| value_of(value, args))
             .collect::<Result<_>>()?,
+        Keys::Prefix(_) | Keys::Range(..) => Vec::new(),
     };
     values.retain(|value| *value != Value::Null);
     Ok(values)
@@ -211,6 +212,7 @@ fn places<'t>(
         return Ok(all(keyspace));
     }
     match &lookup.keys {
+        Keys::Prefix(_) | Keys::Range(..) => found.add_shards(range(lookup, keyspace, args)?, 0),
         Keys::Tuples(rows) => {
             for (item, row) in (0_u32..).zip(rows) {
                 let row: Vec<Value> = row.iter().map(|value| value_of(value, args)).collect::<Result<_>>()?;
@@ -234,6 +236,42 @@ fn places<'t>(
         }
     }
     Ok(found.parts(false))
+}
+
+/// The shards of a range of values. Where it is not certain how a server compares a bound with the column, all.
+fn range<'t>(lookup: &Lookup, keyspace: &'t Keyspace, args: &dyn Arguments) -> Result<&'t [Shard]> {
+    let vindex = &lookup.vindex.0;
+    let mapping = match &lookup.keys {
+        Keys::Prefix(pattern) => match value_of(pattern, args)? {
+            // Whether it escapes anything is a matter of the session's SQL mode.
+            Value::Text(pattern) if !pattern.contains(&b'\\') => {
+                vindex.map_prefix(Value::Text(pattern).as_ref())
+            }
+            _ => Mapping::AllShards,
+        },
+        Keys::Range(low, high) => {
+            let bound =
+                |bound: &Option<RouteValue>| bound.as_ref().map(|bound| value_of(bound, args)).transpose();
+            let (low, high) = (bound(low)?, bound(high)?);
+            let is_numeric = is_numeric(vindex);
+            let is_certain = |bound: &Option<Value>| match bound {
+                None => true,
+                Some(Value::Int(_) | Value::UInt(_)) => is_numeric,
+                Some(Value::Text(_) | Value::Bytes(_)) => !is_numeric,
+                Some(_) => false,
+            };
+            match is_certain(&low) && is_certain(&high) {
+                true => vindex.map_range(low.as_ref().map(Value::as_ref), high.as_ref().map(Value::as_ref)),
+                false => Mapping::AllShards,
+            }
+        }
+        Keys::Columns(_) | Keys::Tuples(_) => Mapping::AllShards,
+    };
+    Ok(match mapping {
+        Mapping::KeyRange(range) => keyspace.shards_for_range(&range),
+        Mapping::None => &[],
+        Mapping::AllShards | Mapping::KeyspaceId(_) => keyspace.shards(),
+    })
 }
 
 fn candidates(column: &Candidates, args: &dyn Arguments) -> Result<Vec<Value>> {
@@ -315,8 +353,7 @@ impl<'t> Found<'t> {
 /// strings are compared by the number that they begin with.
 /// <https://dev.mysql.com/doc/refman/9.0/en/type-conversion.html>
 pub(super) fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Option<Value>> {
-    let is_numeric =
-        ["hash", "numeric", "numeric_static_map", "reverse_bits"].contains(&vindex.vindex_type());
+    let is_numeric = is_numeric(vindex);
     Ok(match value {
         Value::Null => None,
         Value::Int(_) | Value::UInt(_) => Some(value),
@@ -355,6 +392,11 @@ pub(super) fn comparable(vindex: &VindexDefinition, value: Value) -> Result<Opti
         }
         other => Some(other),
     })
+}
+
+/// Are its values numbers?
+fn is_numeric(vindex: &VindexDefinition) -> bool {
+    ["hash", "numeric", "numeric_static_map", "reverse_bits"].contains(&vindex.vindex_type())
 }
 
 fn integral_decimal(text: &[u8]) -> Option<Value> {

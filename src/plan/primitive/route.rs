@@ -66,6 +66,10 @@ pub struct Lookup {
 pub enum Keys {
     /// Each column by itself, in the vindex's order; all combinations. May be a prefix of its columns.
     Columns(Vec<Candidates>),
+    /// `LIKE 'abc%'`, for a vindex whose ids begin as its values do.
+    Prefix(RouteValue),
+    /// Between two values, both included; `None` is no bound. For a vindex whose ids have the order of its values.
+    Range(Option<RouteValue>, Option<RouteValue>),
     /// Combinations as written: `(a, b) IN ((1, 2), (3, 4))`, in the vindex's order.
     Tuples(Vec<Vec<RouteValue>>),
 }
@@ -125,7 +129,13 @@ impl Lookup {
                 columns.len() == self.vindex.0.column_count() && columns.iter().all(Candidates::is_one)
             }
             Keys::Tuples(rows) => rows.len() == 1,
+            Keys::Prefix(_) | Keys::Range(..) => false,
         }
+    }
+
+    /// Is a condition other than equality behind it, which only narrows the shards down?
+    pub fn is_range(&self) -> bool {
+        matches!(self.keys, Keys::Prefix(_) | Keys::Range(..))
     }
 }
 
@@ -144,6 +154,12 @@ impl fmt::Display for Lookup {
                 for (index, column) in columns.iter().enumerate() {
                     write!(f, "{}{column}", if index == 0 { "" } else { ", " })?;
                 }
+            }
+            Keys::Prefix(pattern) => write!(f, "like {pattern}")?,
+            Keys::Range(low, high) => {
+                let show =
+                    |bound: &Option<RouteValue>| bound.as_ref().map_or(String::new(), ToString::to_string);
+                write!(f, "{}..{}", show(low), show(high))?;
             }
             Keys::Tuples(rows) => {
                 for (index, row) in rows.iter().enumerate() {

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::walk::bare;
-use super::{Analysis, Binding, KeyColumn, Resolved, Restriction, Scope};
+use super::{Analysis, Binding, Instance, KeyColumn, Resolved, Restriction, Scope};
 use crate::plan::primitive::{Candidates, Keys, Lookup, RouteList, RouteValue, VindexRef};
 use crate::plan::source::Placeholder;
 use crate::sql::ast::{self, BinaryOperator, Expr, UnaryOperator};
 use crate::value::Value;
-use crate::vschema::ColumnName;
+use crate::vschema::{ColumnName, ColumnType};
 
 /// `(a, b) IN ((1, 2), …)`: the columns on the left, as far as they decide shards, and the rows.
 type TupleList = (Vec<Option<KeyColumn>>, Vec<Vec<RouteValue>>);
@@ -19,6 +19,8 @@ pub(super) struct Facts {
     equal: Vec<(KeyColumn, KeyColumn)>,
     candidates: Vec<(KeyColumn, Candidates)>,
     tuples: Vec<TupleList>,
+    /// Bounds and LIKE patterns.
+    ranges: Vec<(KeyColumn, Keys)>,
     never: Vec<KeyColumn>,
     /// The conditions can never hold together.
     pub(super) is_false: bool,
@@ -42,6 +44,19 @@ impl Facts {
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => self.add_equality(left, right, scope),
             Expr::BinaryOp { op: BinaryOperator::Or, .. } => self.add_alternatives(expr, scope),
             Expr::InList { expr, list, negated: false } => self.add_list(expr, list, scope),
+            Expr::BinaryOp { left, op, right } => self.add_bound(left, op, right, scope),
+            Expr::Between { expr, negated: false, low, high } => {
+                if let (Some(key), Some(low), Some(high)) =
+                    (key_of(expr, scope), constant(low), constant(high))
+                {
+                    self.ranges.push((key, Keys::Range(Some(low), Some(high))));
+                }
+            }
+            Expr::Like { negated: false, any: false, expr, pattern, escape_char: None } => {
+                if let (Some(key), Some(pattern)) = (key_of(expr, scope), constant(pattern)) {
+                    self.ranges.push((key, Keys::Prefix(pattern)));
+                }
+            }
             Expr::IsNull(expr) => {
                 // Columns of a primary vindex are never NULL: such a row has no place.
                 if let Some(key) = key_of(expr, scope) {
@@ -73,6 +88,24 @@ impl Facts {
             (Some(key), None) => self.add_constant(key, right),
             (None, Some(key)) => self.add_constant(key, left),
             (None, None) => {}
+        }
+    }
+
+    /// `id < 5`, `5 <= id`: bounds are included, as a wider range is harmless.
+    fn add_bound(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, scope: &Scope<'_>) {
+        let is_low = match op {
+            BinaryOperator::Gt | BinaryOperator::GtEq => true,
+            BinaryOperator::Lt | BinaryOperator::LtEq => false,
+            _ => return,
+        };
+        let (key, value, is_low) = match (key_of(left, scope), key_of(right, scope)) {
+            (Some(key), None) => (key, constant(right), is_low),
+            (None, Some(key)) => (key, constant(left), !is_low),
+            _ => return,
+        };
+        if let Some(value) = value {
+            let keys = if is_low { Keys::Range(Some(value), None) } else { Keys::Range(None, Some(value)) };
+            self.ranges.push((key, keys));
         }
     }
 
@@ -196,6 +229,7 @@ impl Facts {
                 }
             }
         }
+        found.extend(self.range_lookups(instance, analysis));
         found.extend(self.table_lookups(instance, analysis));
         let primary = analysis.instances[instance].table.column_vindexes.first();
         let is_primary =
@@ -210,6 +244,30 @@ impl Facts {
 }
 
 impl Facts {
+    /// Ranges of values, where the column has the order of its vindex's ids.
+    fn range_lookups(&self, instance: usize, analysis: &Analysis) -> Vec<Restriction> {
+        let instance_of = &analysis.instances[instance];
+        let mut found = Vec::new();
+        for vindex in instance_of.routing_vindexes() {
+            let ([column], traits) = (vindex.columns.as_slice(), vindex.vindex.traits()) else { continue };
+            for (key, keys) in &self.ranges {
+                let fits = match keys {
+                    Keys::Prefix(_) => traits.is_prefixable && has_order_of_bytes(instance_of, column),
+                    Keys::Range(..) if vindex.vindex.vindex_type() == "numeric" => {
+                        is_integer(instance_of, column)
+                    }
+                    Keys::Range(..) => traits.is_sequential && is_varbinary(instance_of, column),
+                    Keys::Columns(_) | Keys::Tuples(_) => false,
+                };
+                if fits && key.instance == instance && key.name.eq_ignore_ascii_case(column) {
+                    let vindex = VindexRef(vindex.vindex.clone());
+                    found.push(Restriction::Lookup(Lookup { vindex, keys: keys.clone() }));
+                }
+            }
+        }
+        found
+    }
+
     /// What lookup tables can be asked: equalities of their first column.
     fn table_lookups(&self, instance: usize, analysis: &Analysis) -> Vec<Restriction> {
         let mut found = Vec::new();
@@ -231,6 +289,30 @@ impl Facts {
         }
         found
     }
+}
+
+fn type_of(instance: &Instance, name: &str) -> Option<(ColumnType, bool)> {
+    let column = instance.table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
+    let is_bytewise = column.collation.as_deref().is_some_and(|collation| collation.ends_with("_bin"));
+    Some((column.column_type, is_bytewise))
+}
+
+fn is_integer(instance: &Instance, name: &str) -> bool {
+    type_of(instance, name).is_some_and(|(column_type, _)| column_type.is_integral())
+}
+
+/// BINARY is filled up with zeros, which the ids do not have.
+fn is_varbinary(instance: &Instance, name: &str) -> bool {
+    let is_it = |(column_type, _)| matches!(column_type, ColumnType::VarBinary | ColumnType::Blob);
+    type_of(instance, name).is_some_and(is_it)
+}
+
+/// Other collations find more than what begins with the same bytes.
+fn has_order_of_bytes(instance: &Instance, name: &str) -> bool {
+    let is_text = |(column_type, is_bytewise)| {
+        is_bytewise && matches!(column_type, ColumnType::VarChar | ColumnType::Char | ColumnType::Text)
+    };
+    is_varbinary(instance, name) || type_of(instance, name).is_some_and(is_text)
 }
 
 /// Do two columns belong to the same vindex, each alone?

@@ -112,19 +112,23 @@ fn lookups(restrictions: &[Restriction]) -> Vec<Lookup> {
     }
     // Asking one table is dear enough, and needless where a function tells.
     let cheapest = all.iter().filter(|lookup| lookup.asks_table()).map(preference).min();
-    let has_function = all.iter().any(|lookup| !lookup.asks_table());
+    let has_function = all.iter().any(|lookup| !lookup.asks_table() && !lookup.is_range());
     let mut is_taken = false;
     all.retain(|lookup| {
         let is_chosen = !has_function && !is_taken && Some(preference(lookup)) == cheapest;
         is_taken |= lookup.asks_table() && is_chosen;
         !lookup.asks_table() || is_chosen
     });
+    if all.iter().any(|lookup| lookup.is_one_value() && !lookup.asks_table()) {
+        // There is nothing to narrow down.
+        all.retain(|lookup| !lookup.is_range());
+    }
     all.sort_by_key(preference);
     all
 }
 
-fn preference(lookup: &Lookup) -> (bool, u32) {
-    (!lookup.is_one_value(), lookup.vindex.0.cost())
+fn preference(lookup: &Lookup) -> (bool, bool, u32) {
+    (!lookup.is_one_value(), lookup.is_range(), lookup.vindex.0.cost())
 }
 
 fn pin(restriction: &Restriction) -> Option<&KeyspaceId> {

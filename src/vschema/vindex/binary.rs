@@ -18,23 +18,33 @@ impl Vindex for Binary {
 
     /// Only strings have the order of their bytes: `9` comes before `10`, but not as text. As with `numeric`,
     /// the shard that begins with `high` is included.
-    fn map_range(&self, low: ValueRef<'_>, high: ValueRef<'_>) -> Mapping {
-        let (ValueRef::Text(low) | ValueRef::Bytes(low), ValueRef::Text(high) | ValueRef::Bytes(high)) =
-            (low, high)
-        else {
-            return Mapping::AllShards;
-        };
-        if low > high {
+    fn map_range(&self, low: Option<ValueRef<'_>>, high: Option<ValueRef<'_>>) -> Mapping {
+        let (Ok(low), Ok(high)) = (string(low), string(high)) else { return Mapping::AllShards };
+        if let (Some(low), Some(high)) = (low, high)
+            && low > high
+        {
             return Mapping::None;
         }
         // There is no next id; the one with a byte 01 behind is near enough, as a wider range is harmless.
-        let mut end = KeyspaceId::from_bytes(high);
-        end.extend_from_slice(&[1]);
-        Mapping::KeyRange(KeyRange::new(KeyspaceId::from_bytes(low), Some(end)))
+        let end = high.map(|high| {
+            let mut end = KeyspaceId::from_bytes(high);
+            end.extend_from_slice(&[1]);
+            end
+        });
+        Mapping::KeyRange(KeyRange::new(KeyspaceId::from_bytes(low.unwrap_or_default()), end))
     }
 
     fn reverse(&self, id: &KeyspaceId) -> Option<Value> {
         Some(Value::bytes(id.as_bytes()))
+    }
+}
+
+/// A bound's bytes; an error if it is no string.
+fn string(value: Option<ValueRef<'_>>) -> Result<Option<&[u8]>, ()> {
+    match value {
+        Some(ValueRef::Text(bytes) | ValueRef::Bytes(bytes)) => Ok(Some(bytes)),
+        Some(_) => Err(()),
+        None => Ok(None),
     }
 }
 
@@ -56,7 +66,11 @@ mod tests {
 
     #[test]
     fn ranges_are_for_strings() {
-        let check = |low, high, expected: &str| assert_eq!(mapped(Ok(Binary.map_range(low, high))), expected);
+        let check = |low, high, expected: &str| {
+            assert_eq!(mapped(Ok(Binary.map_range(Some(low), Some(high)))), expected);
+        };
+        assert_eq!(mapped(Ok(Binary.map_range(None, Some(ValueRef::Text(b"a"))))), "-6101");
+        assert_eq!(mapped(Ok(Binary.map_range(Some(ValueRef::Text(b"a")), None))), "61-");
         check(ValueRef::Bytes(&[1]), ValueRef::Bytes(&[0x10]), "01-1001");
         check(ValueRef::Bytes(&[1]), ValueRef::Bytes(&[1]), "01-0101");
         check(ValueRef::Bytes(&[2]), ValueRef::Bytes(&[1]), "none");
@@ -68,7 +82,7 @@ mod tests {
         fn a_range_holds_all_between(mut values: [Vec<u8>; 3]) {
             values.sort();
             let [low, middle, high] = &values;
-            let Mapping::KeyRange(range) = Binary.map_range(ValueRef::Bytes(low), ValueRef::Bytes(high)) else {
+            let Mapping::KeyRange(range) = Binary.map_range(Some(ValueRef::Bytes(low)), Some(ValueRef::Bytes(high))) else {
                 return Err(TestCaseError::fail("a range is expected"));
             };
             prop_assert!(range.contains(&KeyspaceId::from_bytes(middle)));

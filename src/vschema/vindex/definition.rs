@@ -106,9 +106,10 @@ impl VindexDefinition {
         self.vindex.map(values)
     }
 
-    /// The places of rows `BETWEEN low AND high`; all shards unless the vindex is sequential. The order is that
-    /// of numbers (`numeric`) or bytes (`binary`), so the column's type and collation must have the same.
-    pub fn map_range(&self, low: ValueRef<'_>, high: ValueRef<'_>) -> Mapping {
+    /// The places of rows `BETWEEN low AND high`, where `None` is no bound; all shards unless the vindex is
+    /// sequential. The order is that of numbers (`numeric`) or bytes (`binary`), so the column's type and collation
+    /// must have the same.
+    pub fn map_range(&self, low: Option<ValueRef<'_>>, high: Option<ValueRef<'_>>) -> Mapping {
         self.vindex.map_range(low, high)
     }
 

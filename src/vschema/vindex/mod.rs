@@ -112,8 +112,8 @@ pub trait Vindex: fmt::Debug + Send + Sync {
         }
     }
 
-    /// The places of rows `BETWEEN low AND high`, both included.
-    fn map_range(&self, _low: ValueRef<'_>, _high: ValueRef<'_>) -> Mapping {
+    /// The places of rows `BETWEEN low AND high`, both included; `None` is no bound.
+    fn map_range(&self, _low: Option<ValueRef<'_>>, _high: Option<ValueRef<'_>>) -> Mapping {
         Mapping::AllShards
     }
 

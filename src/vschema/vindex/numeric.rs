@@ -17,9 +17,10 @@ impl Vindex for Numeric {
     }
 
     /// Vitess leaves out the shard that begins with `high`; rows there would be missed, so it is included here.
-    fn map_range(&self, low: ValueRef<'_>, high: ValueRef<'_>) -> Mapping {
+    fn map_range(&self, low: Option<ValueRef<'_>>, high: Option<ValueRef<'_>>) -> Mapping {
         // A bound that is no such number (negative, a fraction) may still have rows on its inner side.
-        let (Ok(low), Ok(high)) = (low.to_uint64(), high.to_uint64()) else {
+        let bound = |value: Option<ValueRef<'_>>, none| value.map_or(Ok(none), |value| value.to_uint64());
+        let (Ok(low), Ok(high)) = (bound(low, 0), bound(high, u64::MAX)) else {
             return Mapping::AllShards;
         };
         if low > high {
@@ -54,8 +55,14 @@ mod tests {
 
     #[test]
     fn ranges_include_both_bounds() {
-        let check =
-            |low, high, expected: &str| assert_eq!(mapped(Ok(Numeric.map_range(low, high))), expected);
+        let check = |low, high, expected: &str| {
+            assert_eq!(mapped(Ok(Numeric.map_range(Some(low), Some(high)))), expected)
+        };
+        assert_eq!(
+            mapped(Ok(Numeric.map_range(None, Some(ValueRef::Int(7))))),
+            "0000000000000000-0000000000000008"
+        );
+        assert_eq!(mapped(Ok(Numeric.map_range(Some(ValueRef::Int(7)), None))), "0000000000000007-");
         check(ValueRef::Int(1), ValueRef::Int(15), "0000000000000001-0000000000000010");
         check(ValueRef::Int(7), ValueRef::Int(7), "0000000000000007-0000000000000008");
         check(ValueRef::Int(2), ValueRef::UInt(u64::MAX), "0000000000000002-");

@@ -476,8 +476,8 @@ impl Pass<'_, '_> {
             Keyword::Replace => StatementKind::Replace,
             Keyword::Values => StatementKind::Values,
             Keyword::Table => StatementKind::Table,
-            Keyword::With if self.undecided_depth.is_none() => {
-                // `(WITH …`
+            Keyword::With if self.undecided_depth.is_none() && self.out.verb.byte_count() == 1 => {
+                // `(WITH …`, not `… WITH ROLLUP`.
                 self.out.flags.remove(LexFlags::IS_PARENTHESIZED);
                 self.out.flags |= LexFlags::HAS_WITH;
                 self.undecided_depth = Some(self.out.modes.len());

@@ -38,6 +38,10 @@ fn kinds_of_statements() {
     check("with recursive a as (select 1 union (select 2)) delete from t", StatementKind::Delete);
     check("with a as (select 1) (select * from a)", StatementKind::Select);
     check("(with a as (select 1) select * from a)", StatementKind::Select);
+    check(
+        "(select a, replace(b, 'x', 'y') from t group by a with rollup) union select replace(a, 'b', 'c') from t",
+        StatementKind::Select,
+    );
     check("(values row(1))", StatementKind::Values);
     check("table t", StatementKind::Table);
     check("values row(1), row(2)", StatementKind::Values);

@@ -28,7 +28,12 @@ pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
             keys.push(sort_key);
         }
     }
-    if horizon.aggregate.is_some() { order_groups(horizon, keys) } else { order_rows(horizon, keys) }
+    if horizon.aggregate.is_none() {
+        return order_rows(horizon, keys);
+    }
+    // A sum of distinct values in ORDER BY has made keys of them.
+    split_aggregate::push_grouping(horizon)?;
+    order_groups(horizon, keys)
 }
 
 /// Rows as the shards deliver them.

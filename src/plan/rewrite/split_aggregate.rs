@@ -42,8 +42,7 @@ pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
             return Err(Error::unsupported("columns beside aggregates without GROUP BY over several shards"));
         }
     }
-    filter_groups::apply(horizon)?;
-    push_grouping(horizon)
+    filter_groups::apply(horizon)
 }
 
 fn is_scalar(horizon: &Horizon<'_>) -> bool {
@@ -296,7 +295,7 @@ pub(super) fn group_item(horizon: &Horizon<'_>, expr: &Expr) -> Result<Group> {
     Ok(if horizon.mentions_alias(expr)? { Group::Name } else { Group::Expression })
 }
 
-/// Makes the shards group by the distinct keys too.
+/// Makes the shards group by the distinct keys too; HAVING and ORDER BY may have added some.
 pub(super) fn push_grouping(horizon: &mut Horizon<'_>) -> Result<()> {
     let Some(parts) = &horizon.aggregate else { return Ok(()) };
     if parts.distinct.is_empty() {

@@ -2,11 +2,13 @@
 //!
 //! A case is `plan key=value …`, SQL, `----` and the expected tree, ended by an empty line; lines that begin with
 //! `#` are comments. `ROUTER_BLESS=1 cargo test --test plan` writes what comes out.
-//! Keys: `keyspace` (the session's; none without it), `vschema` (file, `main` without it), `schema` (file of `schema/`:
+//! Keys: `for` (what the case is for: the file of `src/plan/` whose work it shows, always first), `keyspace` (the
+//! session's; none without it), `vschema` (file, `main` without it), `schema` (file of `schema/`:
 //! what servers say about their tables; nothing without it).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ fn plans_are_as_expected() {
     let bless = std::env::var_os("ROUTER_BLESS").is_some();
     let mut failures = Vec::new();
     let mut case_count = 0;
+    let topics = names_of_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan"));
     for path in files(&root.join("cases")) {
         let text = fs::read_to_string(&path).unwrap();
         let mut blessed = String::new();
@@ -34,6 +37,12 @@ fn plans_are_as_expected() {
                 Part::Text(text) => blessed.push_str(text),
                 Part::Case(case) => {
                     case_count += 1;
+                    assert!(
+                        topics.contains(topic(&case)),
+                        "{}:{}: `for=` names no file of src/plan",
+                        path.display(),
+                        case.line
+                    );
                     let actual = run(&root, &case);
                     if actual != case.expected {
                         failures.push(format!(
@@ -155,6 +164,25 @@ fn schemas(root: &Path, name: &str) -> Schemas {
         let schema = Schema::new(tables.as_object().unwrap().iter().map(relation), None);
         schemas.with(keyspace.as_str().into(), Arc::new(schema))
     })
+}
+
+/// The file that a case is for.
+fn topic<'t>(case: &Case<'t>) -> &'t str {
+    let first = case.command.split_whitespace().nth(1);
+    first.and_then(|word| word.strip_prefix("for=")).unwrap_or_default()
+}
+
+/// The names of all source files of a folder and the folders in it, without their ending.
+fn names_of_files(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(names_of_files(&path));
+        }
+        names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+    }
+    names
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -52,6 +52,9 @@ pub const ERRNO_UNKNOWN_XID: u16 = 1397;
 /// Vitess's ERInAtomicRecovery, a warning: a transaction is decided, and recovery carries it out.
 pub const ERRNO_IN_RECOVERY: u16 = 302;
 
+/// ER_UNKNOWN_COLLATION.
+pub const ERRNO_UNKNOWN_COLLATION: u16 = 1273;
+
 /// ER_SP_UNDECLARED_VAR: a name where only a local variable could stand.
 pub const ERRNO_UNDECLARED_VARIABLE: u16 = 1327;
 

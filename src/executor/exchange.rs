@@ -13,6 +13,7 @@ use crate::gateway::Target;
 use crate::server::ClientStream;
 use crate::session::Session;
 use crate::session::transaction::{Characteristics, Mode, ShardSession, Transaction};
+use crate::sql::LexFlags;
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Command, ReplyKind, ReplySummary};
 
@@ -212,10 +213,19 @@ async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) ->
     let patch = job.patch();
     // Rare, and as good as one more setting.
     let assignment = super::variables::are_named(job).then(|| super::variables::assignment(job));
+    let names_variables = job.lexed.flags.contains(LexFlags::HAS_SYSTEM_VARIABLE);
+    let options = names_variables.then(|| job.session.settings.lex_options());
     let connection = lease.connection(&mut job.session.transaction);
     if let Some(assignment) = assignment {
         connection.queue(&Command::Query(&assignment));
     }
+    let renamed =
+        options.and_then(|options| super::older_names::of(payload.text(), &options, connection.version()));
+    let payload = match (&renamed, payload) {
+        (Some(text), Payload::Query(_)) => Payload::Query(text),
+        (Some(text), Payload::Execute(_, execution)) => Payload::Execute(text, execution),
+        (None, payload) => payload,
+    };
     let binary = match payload {
         Payload::Query(text) => {
             connection.queue(&Command::Query(text));

@@ -22,6 +22,7 @@ mod job;
 mod kill;
 mod load;
 mod lookup;
+mod older_names;
 mod outcome;
 mod pass;
 mod place;

@@ -138,7 +138,9 @@ impl Executor {
             super::exchange::characterize(&mut connection, &transaction.characteristics);
         }
         super::exchange::settle(&mut connection).await?;
-        Ok(Described::Server(connection.prepare(text).await?))
+        let options = job.session.settings.lex_options();
+        let renamed = super::older_names::of(text, &options, connection.version());
+        Ok(Described::Server(connection.prepare(renamed.as_deref().unwrap_or(text)).await?))
     }
 
     /// COM_STMT_EXECUTE.

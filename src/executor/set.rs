@@ -13,7 +13,7 @@ use super::outcome::collect_warnings;
 use super::place;
 use crate::backend::pool::PooledConnection;
 use crate::backend::{Engine, Names, RowStream};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ERRNO_UNKNOWN_COLLATION, Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::session::settings::Settings;
@@ -257,13 +257,34 @@ impl Setter<'_> {
             Some(Names { charset, collation }) => {
                 let collate = collation.as_ref().map(|collation| format!(" COLLATE {collation}"));
                 let set = format!("SET NAMES {charset}{}", collate.unwrap_or_default());
-                self.try_set(job, set.as_bytes(), &[]).await?;
-                self.settings.with_names(names)
+                let charset = charset.clone();
+                match self.try_set(job, set.as_bytes(), &[]).await {
+                    Ok(_) => self.settings.with_names(names),
+                    Err(error) if self.is_of_the_other_engine(&error, collation.as_deref()) => {
+                        self.try_set(job, format!("SET NAMES {charset}").as_bytes(), &[]).await?;
+                        self.settings.with_names(Some(Names { charset, collation: None }))
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             None => self.settings.with_names(None),
         };
         self.assume();
         Ok(())
+    }
+
+    /// Did a MariaDB server refuse a collation that clients ask for because the router's version is MySQL's? It takes the
+    /// character set's own instead, as with handshakes.
+    fn is_of_the_other_engine(&self, error: &Error, collation: Option<&str>) -> bool {
+        let is_mysql_8 =
+            collation.is_some_and(|name| name.trim_matches(['\'', '"', '`']).starts_with("utf8mb4_0900_"));
+        is_mysql_8
+            && error.errno() == ERRNO_UNKNOWN_COLLATION
+            && !self.executor.options().version.contains("MariaDB")
+            && self
+                .connection
+                .as_ref()
+                .is_some_and(|connection| connection.version().engine == Engine::MariaDb)
     }
 
     async fn character_set(&mut self, job: &mut Job<'_>, charset: Option<String>) -> Result<()> {

@@ -93,6 +93,9 @@ pub const KEYS_PER_STATEMENT_MAX: usize = 250;
 /// Bytes of keys in one such statement, well below any server's `max_allowed_packet`.
 pub const KEY_BYTES_PER_STATEMENT_MAX: usize = 256 << 10;
 
+/// Foreign keys lead from row to row at most so often: InnoDB's own limit.
+pub const FOREIGN_KEY_LEVELS_MAX: usize = 15;
+
 /// Rows of one statement whose sharding key changes: each moves by itself, with some statements.
 pub const MOVED_ROWS_MAX: usize = 100_000;
 

@@ -103,7 +103,7 @@ impl SessionSettings {
             set.names(wanted.names.as_ref().unwrap_or(connect_names));
         }
         for name in self.variables.keys().filter(|name| !wanted.has(name) && !is_assigned_by_names(name)) {
-            set.variable(name, "DEFAULT");
+            set.variable(name, initial_value(name));
         }
         for (name, value) in &wanted.variables {
             let overwritten = names_set && is_assigned_by_names(name);
@@ -116,6 +116,16 @@ impl SessionSettings {
 
     fn has(&self, name: &str) -> bool {
         self.variables.contains_key(name)
+    }
+}
+
+/// What returns a variable to its global value.
+fn initial_value(name: &str) -> &'static str {
+    match name {
+        // MySQL turns these off: it forgets that the bit behind them has the opposite meaning.
+        "foreign_key_checks" => "@@global.foreign_key_checks",
+        "unique_checks" => "@@global.unique_checks",
+        _ => "DEFAULT",
     }
 }
 

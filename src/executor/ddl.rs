@@ -23,7 +23,10 @@ impl Executor {
         }
         let (keyspaces, names) = mentioned(job);
         let refresh = Refresh { tracker: self.tracker.clone(), keyspaces, names };
-        let outcome = self.planned(job).await;
+        let outcome = match self.check_added_keys(job, ddl).await {
+            Ok(()) => self.planned(job).await,
+            Err(error) => Err(error),
+        };
         // After an error too: it may have been done in part.
         self.forget_shapes();
         refresh.run().await;

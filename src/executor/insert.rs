@@ -6,11 +6,13 @@ use super::Executor;
 use super::arguments::{Arguments, Placeholders};
 use super::inner::{HeldRows, Inner};
 use super::job::Job;
+use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
 use super::session_values::SessionValues;
 use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{INSERT_BATCH_BYTES, INSERT_BATCH_ROWS};
+use crate::plan::Link;
 use crate::plan::primitive::{Insert, InsertRows};
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
@@ -19,6 +21,16 @@ use crate::sql::{Lexed, SqlMode};
 impl Executor {
     /// Runs an INSERT or REPLACE and replies.
     pub(super) async fn insert(&self, job: &mut Job<'_>, insert: &Insert) -> Result<()> {
+        self.insert_below(job, insert, &[]).await
+    }
+
+    /// The same, into a table whose rows must have the parents that `links` ask for.
+    pub(super) async fn insert_below(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        links: &[Link],
+    ) -> Result<()> {
         let needs = job.needs();
         let snapshot = job.snapshot.clone();
         let unknown =
@@ -43,7 +55,13 @@ impl Executor {
         let with_keys = self.with_keys_over_shards(job, insert).await?;
         let insert = with_keys.as_ref().unwrap_or(insert);
         let (outcome, has_numbers) = match &insert.rows {
-            InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source).await?,
+            InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, links).await?,
+            InsertRows::Set { .. } | InsertRows::Values { .. } if !links.is_empty() => {
+                let mut batch = InsertBatch::read(insert, &run, &source)?;
+                let compound = self.begin_compound(job.session).await?;
+                let outcome = self.insert_and_check(job, insert, links, &mut batch).await;
+                (self.end_compound(job.session, compound, outcome).await?, batch.has_numbers())
+            }
             InsertRows::Set { .. } | InsertRows::Values { .. } => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
                 let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
@@ -59,6 +77,21 @@ impl Executor {
         Ok(())
     }
 
+    async fn insert_and_check(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        links: &[Link],
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<WriteOutcome> {
+        let (snapshot, needs) = (job.snapshot.clone(), job.needs());
+        let outcome =
+            Inner::new(self, &mut *job.session, &snapshot, needs).insert_within(insert, batch).await?;
+        let mut new = NewRows::new(links);
+        new.note(insert, batch)?;
+        self.check_new_rows(job, &new).await.map(|()| outcome)
+    }
+
     /// `INSERT … SELECT`: the query's rows are read whole, within limits, because they may come from the connections that
     /// they go to, and from the table that they change.
     async fn insert_query(
@@ -67,6 +100,7 @@ impl Executor {
         insert: &Insert,
         run: &Run<'_>,
         source: &InsertSource<'_>,
+        links: &[Link],
     ) -> Result<(WriteOutcome, bool)> {
         let InsertRows::Select { query, tail, .. } = &insert.rows else {
             return Err(Error::bug("an INSERT without query"));
@@ -82,8 +116,13 @@ impl Executor {
         let compound = self.begin_compound(job.session).await?;
         let outcome = match self.held_rows(job, &text).await {
             Ok(held) => {
+                let mut new = NewRows::new(links);
                 let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
-                inner.insert_held(insert, run, source, &held, &behind).await
+                let outcome = inner.insert_held(insert, run, source, &held, &behind, &mut new).await;
+                match outcome {
+                    Ok(outcome) => self.check_new_rows(job, &new).await.map(|()| outcome),
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         };
@@ -108,6 +147,17 @@ impl Inner<'_> {
         batch.write(&mut self.access()).await
     }
 
+    /// Rows within a statement that has begun.
+    async fn insert_within(&mut self, insert: &Insert, batch: &mut InsertBatch<'_>) -> Result<WriteOutcome> {
+        self.fill_in(insert, batch).await?;
+        let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
+        batch.number(&mut sequences).await?;
+        match insert.keys_over_shards() {
+            [] => self.insert_rows(insert, batch).await,
+            _ => self.replace_rows(insert, batch).await,
+        }
+    }
+
     async fn insert_held(
         &mut self,
         insert: &Insert,
@@ -115,6 +165,7 @@ impl Inner<'_> {
         source: &InsertSource<'_>,
         held: &HeldRows,
         tail: &[u8],
+        new: &mut NewRows<'_>,
     ) -> Result<(WriteOutcome, bool)> {
         let mut outcomes = Vec::new();
         let mut first_number = None;
@@ -135,6 +186,7 @@ impl Inner<'_> {
                     batch.write(&mut self.access()).await?
                 }
             };
+            new.note(insert, &batch)?;
             if batch.has_numbers() {
                 first_number.get_or_insert(outcome.last_insert_id);
             }

@@ -59,6 +59,12 @@ impl Executor {
             Err(error) => return Err(error),
         };
         self.open_if_implicit(job, !plan.tables.is_empty() || job.lexed.kind.is_dml());
+        if job.lexed.kind.is_dml()
+            && job.snapshot.vschema.manages_foreign_keys()
+            && Box::pin(self.keep_foreign_keys(job, &plan)).await?.is_some()
+        {
+            return Ok(());
+        }
         match &plan.root {
             Primitive::Route(route) => self.route(job, route).await,
             Primitive::Gather(gather) => Box::pin(self.gather(job, gather)).await,

@@ -21,7 +21,7 @@ impl Executor {
         job: &Job<'_>,
         insert: &Insert,
     ) -> Result<Option<Insert>> {
-        let (Some(replaces), Some(primary)) = (&insert.replaces, insert.vindexes.first()) else {
+        let (Some(_), Some(primary)) = (&insert.replaces, insert.vindexes.first()) else {
             return Ok(None);
         };
         let tablet_type = job.session.target.tablet_type;
@@ -38,7 +38,7 @@ impl Executor {
                 return Err(Error::unsupported(text));
             }
             let position = |name: &str| {
-                let at = replaces.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+                let at = insert.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
                 at.and_then(|at| u32::try_from(at).ok())
             };
             let positions = key.columns.iter().map(|name| position(name)).collect();

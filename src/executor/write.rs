@@ -91,7 +91,7 @@ impl Executor {
         needs: &Needs,
         texts: &[(Target, Vec<u8>)],
     ) -> Result<Vec<WriteOutcome>> {
-        let settings = session.settings.backend();
+        let settings = session.statement_settings();
         let changed = join_all(texts.iter().map(|(target, text)| async {
             let mut connection = self.gateway().acquire(target, needs).await?;
             connection.sync_settings(settings);

@@ -8,6 +8,7 @@
 mod column_usage;
 mod describe;
 mod describe_json;
+mod foreign_keys;
 mod layout;
 mod operator;
 pub mod primitive;
@@ -21,11 +22,12 @@ use std::sync::Arc;
 pub use column_usage::column_usage;
 pub use describe::describe;
 pub use describe_json::{Figures, describe_json};
+pub use foreign_keys::{ForeignKeys, Link};
 pub use semantics::session::ROUTER_VARIABLES;
 pub use source::Placeholder;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Relation, Schemas};
+use crate::schema::{ForeignKey, Relation, Schemas};
 use crate::sql::{LexOptions, Lexed, StatementKind};
 use crate::topology::{KeyspaceName, TabletType};
 use crate::vschema::{Table, VSchema};
@@ -90,6 +92,28 @@ pub fn build_gathered(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
 /// As for [`build`].
 pub fn build_load(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<primitive::Load> {
     statement::load(ctx, text, lexed)
+}
+
+/// Plans an UPDATE or DELETE whose rows the router has to see: they are read first, and where that is possible the values
+/// that they get are read along.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_read_first(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<primitive::ReadFirst> {
+    statement::read_first(ctx, text, lexed)
+}
+
+/// The table that an ALTER TABLE gives foreign keys, and these; `None` if it gives it none, or in a form that is not
+/// understood.
+///
+/// # Errors
+/// An unknown table.
+pub fn added_foreign_keys(
+    ctx: &PlanContext<'_>,
+    text: &[u8],
+    lexed: &Lexed,
+) -> Result<Option<(Arc<Table>, Vec<ForeignKey>)>> {
+    statement::added_foreign_keys(ctx, text, lexed)
 }
 
 /// The text of a query with the views of sharded keyspaces replaced by their definitions; `None` if it names none.

@@ -5,12 +5,14 @@
 //! a table has changed meanwhile. Pure: who asks the servers is the tracker's business. Vitess: "schema
 //! tracking".
 
+mod foreign_key;
 mod relation;
 mod sql_type;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use foreign_key::{Action, ForeignKey};
 pub use relation::{Column, Generation, Key, KeyKind, KeyPart, Relation};
 pub use sql_type::column_type;
 
@@ -22,6 +24,9 @@ use crate::vschema::{QualifiedTable, TableName, VSchema};
 pub struct Schemas {
     keyspaces: BTreeMap<KeyspaceName, Arc<Schema>>,
 }
+
+/// Foreign keys, each with the table that has it.
+pub type ForeignKeysOfTables = Vec<(TableName, ForeignKey)>;
 
 /// Tables and views of one keyspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +114,30 @@ impl Schema {
         };
         let relations = relations.into_iter().map(|relation| (relation.name.clone(), shared(relation)));
         Self { relations: relations.collect() }
+    }
+
+    /// With these foreign keys for all tables, and no others.
+    #[must_use]
+    pub fn with_foreign_keys(mut self, keys: &ForeignKeysOfTables) -> Self {
+        for relation in self.relations.values_mut() {
+            let of_table = || keys.iter().filter(|(table, _)| *table == relation.name).map(|(_, key)| key);
+            if !relation.foreign_keys.iter().eq(of_table()) {
+                let foreign_keys = of_table().cloned().collect();
+                *relation = Arc::new(Relation { foreign_keys, ..(**relation).clone() });
+            }
+        }
+        self
+    }
+
+    /// Tables and their foreign keys that refer to this table, in the order of the constraints' names.
+    pub fn referring_to(&self, parent: &str) -> Vec<(&Arc<Relation>, &ForeignKey)> {
+        let keys = self
+            .relations
+            .values()
+            .flat_map(|relation| relation.foreign_keys.iter().map(move |key| (relation, key)));
+        let mut keys: Vec<_> = keys.filter(|(_, key)| key.parent == *parent).collect();
+        keys.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        keys
     }
 
     /// Tables and views, by name.

@@ -1,6 +1,7 @@
 //! Tables and views as `information_schema` describes them (MySQL manual: "The INFORMATION_SCHEMA COLUMNS Table",
 //! "… STATISTICS Table", "… VIEWS Table").
 
+use super::foreign_key::ForeignKey;
 use super::sql_type::column_type;
 use crate::vschema::{self, ColumnName, ColumnType, TableName};
 
@@ -13,6 +14,8 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// Its keys, the primary key first. Views have none.
     pub keys: Vec<Key>,
+    /// Its foreign keys, by name; known only where the VSchema has the router keep them.
+    pub foreign_keys: Vec<ForeignKey>,
     /// A view's SELECT as the server keeps it: every name is qualified with the server's database
     /// (`vt_customer`.`t`.`id`), and every output has an alias. `None` for tables.
     pub definition: Option<Box<str>>,
@@ -92,7 +95,13 @@ pub struct KeyPart {
 impl Relation {
     /// A table without columns, to be filled in.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), columns: Vec::new(), keys: Vec::new(), definition: None }
+        Self {
+            name: name.into(),
+            columns: Vec::new(),
+            keys: Vec::new(),
+            foreign_keys: Vec::new(),
+            definition: None,
+        }
     }
 
     /// Whether it is a view.

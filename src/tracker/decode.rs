@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::backend::ControlResult;
-use crate::schema::{Column, Generation, Key, KeyKind, KeyPart, Relation};
+use crate::schema::{
+    Action, Column, ForeignKey, ForeignKeysOfTables, Generation, Key, KeyKind, KeyPart, Relation,
+};
 
 type Row = [Option<Vec<u8>>];
 
@@ -42,6 +44,41 @@ pub(super) fn relations(
         }
     }
     relations
+}
+
+/// The foreign keys that the rows describe, the columns of one behind each other.
+pub(super) fn foreign_keys(rows: &ControlResult) -> ForeignKeysOfTables {
+    let mut found: ForeignKeysOfTables = Vec::new();
+    for row in &rows.rows {
+        let words: Option<Vec<String>> = (0..8).map(|index| text(row, index)).collect();
+        let Some(words) = words else { continue };
+        let [table, name, column, parent, parent_column, on_delete, on_update, version] = words.as_slice()
+        else {
+            continue;
+        };
+        let is_last = found.last().is_some_and(|(of, key)| *of == **table && *key.name == **name);
+        if !is_last {
+            let key = ForeignKey {
+                name: name.as_str().into(),
+                columns: Vec::new(),
+                parent: parent.as_str().into(),
+                parent_columns: Vec::new(),
+                on_delete: Action::of_word(on_delete),
+                on_update: Action::of_word(on_update),
+                is_mariadb: version.contains("MariaDB"),
+                words: "".into(),
+            };
+            found.push((table.as_str().into(), key));
+        }
+        if let Some((_, key)) = found.last_mut() {
+            key.columns.push(column.as_str().into());
+            key.parent_columns.push(parent_column.as_str().into());
+            key.spell_out();
+        }
+    }
+    // Servers take them in this order, whatever order their collation has.
+    found.sort_by(|(a, key_a), (b, key_b)| (a.as_str(), &key_a.name).cmp(&(b.as_str(), &key_b.name)));
+    found
 }
 
 fn column(row: &Row) -> Option<Column> {
@@ -131,6 +168,23 @@ mod tests {
         assert!(t.keys[2].parts[0].is_prefix);
         assert_eq!(found[1].definition.as_deref(), Some("select 1 AS `id`"));
         assert!(!t.is_view());
+    }
+
+    #[test]
+    fn foreign_keys_have_their_columns_in_order() {
+        let rows = result(&[
+            "c|f|a|p|x|CASCADE|RESTRICT|10.11.6-MariaDB",
+            "c|f|b|p|y|CASCADE|RESTRICT|10.11.6-MariaDB",
+            "c|A|a|p|z|NO ACTION|SET NULL|10.11.6-MariaDB",
+            "c|broken|a|-|z|NO ACTION|SET NULL|10.11.6-MariaDB",
+        ]);
+        let found = foreign_keys(&rows);
+        let names: Vec<_> = found.iter().map(|(table, key)| (table.as_str(), &*key.name)).collect();
+        assert_eq!(names, [("c", "A"), ("c", "f")]);
+        let (_, key) = &found[1];
+        assert_eq!((key.columns.len(), key.parent_columns[1].as_str()), (2, "y"));
+        assert_eq!((key.on_delete, key.on_update), (Action::Cascade, Action::Restrict));
+        assert!(found[0].1.words.ends_with("(`z`) ON DELETE NO ACTION ON UPDATE SET NULL"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod pace;
 mod read;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,10 +24,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Gateway, Target};
 use crate::limits;
 use crate::metrics::{Counter, Metrics};
-use crate::schema::{Relation, Schema};
+use crate::schema::{ForeignKeysOfTables, Relation, Schema};
 use crate::store::Snapshots;
 use crate::topology::{KeyspaceName, Snapshot, TabletType};
 use crate::vschema::TableName;
+use crate::vschema::model::ForeignKeyMode;
 use pace::Pace;
 
 /// Follows the schemas of all keyspaces.
@@ -47,6 +48,16 @@ struct Followed {
     refreshes: AtomicU64,
     /// Held by a refresh, so that the newest is the last to publish.
     refreshing: tokio::sync::Mutex<()>,
+    /// The last poll read foreign keys too.
+    has_foreign_keys: AtomicBool,
+}
+
+/// What a reading has found.
+#[derive(Default)]
+struct Found {
+    relations: Vec<Relation>,
+    /// Of all tables, also where only some are read: renaming a table changes what others refer to.
+    foreign_keys: Option<ForeignKeysOfTables>,
 }
 
 impl Tracker {
@@ -87,16 +98,22 @@ impl Tracker {
         let followed = self.followed(keyspace);
         followed.refreshes.fetch_add(1, Ordering::SeqCst);
         let names = (names.len() <= limits::SCHEMA_NAMES_MAX).then_some(names);
-        let now = |known: Option<&Schema>, found: Vec<Relation>| match (names, known) {
-            (Some(names), Some(known)) => known.with(names, found),
-            _ => Schema::new(found, known),
+        let now = |known: Option<&Schema>, found: Found| match (names, known) {
+            (Some(names), Some(known)) => {
+                let now = known.with(names, found.relations);
+                match &found.foreign_keys {
+                    Some(keys) => now.with_foreign_keys(keys),
+                    None => now,
+                }
+            }
+            _ => Schema::new(found.relations, known),
         };
         let reading = async {
             let _last = followed.refreshing.lock().await;
             let snapshot = self.snapshots.current();
             let (mut connection, db_name) = self.connect(&snapshot, keyspace, TabletType::Primary).await?;
-            let relations = read::relations(&mut connection, db_name, names).await?;
-            self.publish(keyspace, |known| Some(now(known, relations)));
+            let found = read(&mut connection, db_name, names, is_managed(&snapshot, keyspace)).await?;
+            self.publish(keyspace, |known| Some(now(known, found)));
             Ok(())
         };
         match within(limits::SCHEMA_REFRESH_TIMEOUT, reading).await {
@@ -104,7 +121,7 @@ impl Tracker {
             Err(error) => {
                 self.failures.increment(1);
                 tracing::warn!(%keyspace, %error, "schema not read after DDL: the tables are unknown until it is");
-                self.publish(keyspace, |known| known.map(|known| now(Some(known), Vec::new())));
+                self.publish(keyspace, |known| known.map(|known| now(Some(known), Found::default())));
                 lock(&followed.pace).expire();
             }
         }
@@ -146,11 +163,14 @@ impl Tracker {
             connected => connected?,
         };
         let counters = read::ddl_counters(&mut connection).await?;
-        if !lock(&followed.pace).is_due(&counters, Instant::now()) {
+        let is_managed = is_managed(snapshot, keyspace);
+        // Who begins to manage foreign keys must know them.
+        let is_new = followed.has_foreign_keys.swap(is_managed, Ordering::SeqCst) != is_managed;
+        if !is_new && !lock(&followed.pace).is_due(&counters, Instant::now()) {
             return Ok(());
         }
         let begin = Instant::now();
-        let relations = read::relations(&mut connection, db_name, None).await?;
+        let relations = read(&mut connection, db_name, None, is_managed).await?.relations;
         drop(connection);
         self.reads.increment(1);
         let mut is_current = false;
@@ -201,6 +221,30 @@ impl Tracker {
     fn followed(&self, keyspace: &KeyspaceName) -> Arc<Followed> {
         lock(&self.followed).entry(keyspace.clone()).or_default().clone()
     }
+}
+
+/// Are the keyspace's foreign keys the router's business?
+fn is_managed(snapshot: &Snapshot, keyspace: &KeyspaceName) -> bool {
+    let keyspace = snapshot.vschema.keyspace(keyspace);
+    keyspace.is_some_and(|keyspace| keyspace.foreign_key_mode() == ForeignKeyMode::Managed)
+}
+
+async fn read(
+    connection: &mut PooledConnection,
+    db_name: &str,
+    names: Option<&[TableName]>,
+    with_foreign_keys: bool,
+) -> Result<Found> {
+    let mut relations = read::relations(connection, db_name, names).await?;
+    let mut foreign_keys = Vec::new();
+    if with_foreign_keys {
+        foreign_keys = read::foreign_keys(connection, db_name).await?;
+    }
+    for relation in &mut relations {
+        let of_table = foreign_keys.iter().filter(|(table, _)| *table == relation.name);
+        relation.foreign_keys = of_table.map(|(_, key)| key.clone()).collect();
+    }
+    Ok(Found { relations, foreign_keys: Some(foreign_keys) })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

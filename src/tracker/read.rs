@@ -6,7 +6,7 @@ use crate::backend::pool::PooledConnection;
 use crate::backend::{ControlResult, RowStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::schema::Relation;
+use crate::schema::{ForeignKeysOfTables, Relation};
 use crate::vschema::TableName;
 use crate::wire::Malformed;
 use crate::wire::row::text_fields;
@@ -49,6 +49,24 @@ pub(super) async fn relations(
     let keys = query(connection, &keys).await?;
     let views = query(connection, &views).await?;
     Ok(decode::relations(&columns, &keys, &views))
+}
+
+/// The foreign keys of all tables of a database.
+pub(super) async fn foreign_keys(
+    connection: &mut PooledConnection,
+    db_name: &str,
+) -> Result<ForeignKeysOfTables> {
+    let db_name = text(db_name);
+    // Named in both tables: servers read the definitions of all tables for what is only joined.
+    let keys = format!(
+        "SELECT k.table_name, k.constraint_name, k.column_name, k.referenced_table_name, k.referenced_column_name, \
+         r.delete_rule, r.update_rule, version() FROM information_schema.key_column_usage k \
+         JOIN information_schema.referential_constraints r ON r.constraint_name = k.constraint_name \
+         AND r.table_name = k.table_name WHERE r.constraint_schema = {db_name} AND k.constraint_schema = {db_name} \
+         AND k.table_schema = {db_name} AND k.referenced_table_schema = {db_name} \
+         ORDER BY k.table_name, k.constraint_name, k.ordinal_position"
+    );
+    Ok(decode::foreign_keys(&query(connection, &keys).await?))
 }
 
 /// The condition on `table_schema` and `table_name`.

@@ -76,6 +76,12 @@ impl VSchema {
         self.keyspaces.values()
     }
 
+    /// Has any sharded keyspace foreign keys that the router keeps?
+    pub fn manages_foreign_keys(&self) -> bool {
+        let mut keyspaces = self.keyspaces.values();
+        keyspaces.any(|keyspace| keyspace.is_sharded && keyspace.foreign_key_mode == ForeignKeyMode::Managed)
+    }
+
     /// The keyspace of that name.
     pub fn keyspace(&self, name: &str) -> Option<&KeyspaceSchema> {
         self.keyspaces.get(name)

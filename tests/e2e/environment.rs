@@ -188,6 +188,8 @@ impl Environment {
         }
         for (options, database) in databases {
             let mut client = Client::login(&options.database(&database)).map_err(error)?;
+            // Tables may refer to each other.
+            client.run("set foreign_key_checks = 0").map_err(error)?;
             // What a script created and left behind.
             for row in client.rows("show full tables").map_err(error)? {
                 let table = row[0].clone().unwrap_or_default();

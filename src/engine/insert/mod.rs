@@ -132,7 +132,7 @@ impl<'a> InsertBatch<'a> {
     /// Rows that have not the statement's columns; values that cannot be read.
     pub fn read(plan: &'a Insert, run: &Run<'a>, source: &InsertSource<'a>) -> Result<Self> {
         let (rows, text) = match &plan.rows {
-            PlannedRows::Set { query, values } => {
+            PlannedRows::Set { query, values, .. } => {
                 (rows::of_set(values, plan, run, source)?, Text::Set(query))
             }
             PlannedRows::Select { .. } => return Err(Error::bug("the rows of a query are not in the text")),

@@ -61,9 +61,9 @@ impl Executor {
         settle(&mut host).await?;
         let head = format!("INSERT INTO `{TABLE}` VALUES ").into_bytes();
         let loader = Loader::new(&mut host, head, travels);
-        job.session.settings_override = Some(gather_settings(job));
+        let before = job.session.settings_override.replace(gather_settings(job));
         let outcome = self.load_groups(job, keyspace, parts, finish, loader).await;
-        job.session.settings_override = None;
+        job.session.settings_override = before;
         self.recover(job.session).await;
         match outcome {
             Err(error) if error.kind() == Some(ErrorKind::Unsupported) => return Ok(Finished::Not(error)),

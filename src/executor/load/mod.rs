@@ -64,6 +64,7 @@ impl Executor {
             job.session.transaction.open();
         }
         if let Some(rows) = &plan.rows {
+            self.refuse_followed(job, &rows.insert)?;
             return self.load_rows(job, &plan, rows).await;
         }
         let text = self.load_text(job, &plan.query)?;

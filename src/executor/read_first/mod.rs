@@ -3,14 +3,18 @@
 //! The rows are read with `FOR UPDATE` in the transaction of the statement, so that nobody changes them in between;
 //! that each is found again under its key is checked. <https://dev.mysql.com/doc/refman/9.0/en/update.html>
 
+mod cascade;
 mod each;
 mod lookups;
+mod managed;
 mod moves;
 mod rows;
 mod statements;
 mod target;
 
 use std::collections::HashMap;
+
+pub(super) use managed::name_of;
 
 use rows::ReadRows;
 use statements::{Chosen, Statements};
@@ -104,7 +108,7 @@ impl Executor {
         plan: &ReadFirst,
         targets: &[KeyedTarget<'_>],
     ) -> Result<WriteOutcome> {
-        let text = self.read_text(job, plan, targets)?;
+        let text = self.read_text(job, plan, targets, false)?;
         let rows = self.read_rows(job, &text).await?;
         let mut outcomes = Vec::new();
         for target in targets {
@@ -120,7 +124,13 @@ impl Executor {
     }
 
     /// The query that finds the rows.
-    fn read_text(&self, job: &Job<'_>, plan: &ReadFirst, targets: &[KeyedTarget<'_>]) -> Result<Vec<u8>> {
+    fn read_text(
+        &self,
+        job: &Job<'_>,
+        plan: &ReadFirst,
+        targets: &[KeyedTarget<'_>],
+        in_order: bool,
+    ) -> Result<Vec<u8>> {
         let mut text = self.render(job, &plan.with, Placeholders::Inline)?;
         text.extend_from_slice(if text.is_empty() { b"select " } else { b" select " });
         let lists: Vec<String> = targets.iter().map(KeyedTarget::select_list).collect();
@@ -133,7 +143,8 @@ impl Executor {
         text.extend_from_slice(b" from ");
         text.extend_from_slice(&self.render(job, &plan.from, Placeholders::Inline)?);
         if let ([target], false) = (targets, plan.is_ordered)
-            && matches!(&target.plan.change, Change::Update(update) if update.moves || target.has_unique_lookup())
+            && (in_order
+                || matches!(&target.plan.change, Change::Update(update) if update.moves || target.has_unique_lookup()))
         {
             // One server would change its rows in the order of the key; conflicts on the way depend on it.
             let key: Vec<String> = target.key.iter().map(|column| target.column(column)).collect();
@@ -152,9 +163,20 @@ impl Executor {
         rows: &ReadRows,
     ) -> Result<WriteOutcome> {
         let chosen = choose(plan, target, rows)?;
+        self.change_chosen(job, plan, target, &chosen, false).await
+    }
+
+    async fn change_chosen(
+        &self,
+        job: &mut Job<'_>,
+        plan: &ReadFirst,
+        target: &KeyedTarget<'_>,
+        chosen: &[Chosen],
+        may_be_gone: bool,
+    ) -> Result<WriteOutcome> {
         let expected: u64 = chosen.iter().map(|row| row.expected(target, plan)).sum();
         let statements = Statements::new(self, job, plan, target)?;
-        let work = statements.work(&chosen)?;
+        let work = statements.work(chosen)?;
         let targets = work.into_iter().map(|(shard, texts)| (shard_target(target.keyspace, shard), texts));
         let targets: Vec<_> = targets.collect();
         let needs = job.needs();
@@ -165,6 +187,7 @@ impl Executor {
         match &target.plan.change {
             Change::Delete { modifiers } => {
                 let may_differ = modifiers.contains("ignore") || plan.targets.len() > 1 || plan.is_joined;
+                let may_differ = may_differ || may_be_gone;
                 check_count(outcome.affected_rows, expected, may_differ)?;
             }
             Change::Update(update) => {
@@ -175,7 +198,7 @@ impl Executor {
                 check_count(matched_of(&outcome.info), expected, may_differ)?;
             }
         }
-        self.follow_rows(job, target, &chosen).await?;
+        self.follow_rows(job, target, chosen).await?;
         Ok(outcome)
     }
 }

@@ -150,7 +150,7 @@ fn by_shard(rows: &[Chosen]) -> Result<BTreeMap<usize, Vec<&Chosen>>> {
 }
 
 /// Does text come from servers without loss?
-fn reads_exactly(session: &Session) -> bool {
+pub(super) fn reads_exactly(session: &Session) -> bool {
     let settings = session.settings.backend();
     let variables = ["character_set_client", "character_set_connection", "character_set_results"];
     settings.names().is_none_or(|names| &*names.charset == "utf8mb4")

@@ -95,6 +95,20 @@ impl<'a> KeyedTarget<'a> {
         Ok(Self { plan, shape, keyspace, key, is_unique, extra, vindex_positions, lookups, offset })
     }
 
+    /// Has these columns read too.
+    pub(super) fn also_read(&mut self, columns: &[&str]) {
+        for column in columns {
+            if !self.columns().any(|known| known.eq_ignore_ascii_case(column)) {
+                self.extra.push((*column).into());
+            }
+        }
+    }
+
+    /// A column's value among those that were read of a row.
+    pub(super) fn value<'r>(&self, part: &'r [Value], name: &str) -> Option<&'r Value> {
+        part.get(self.columns().position(|known| known.eq_ignore_ascii_case(name))?)
+    }
+
     /// The number of columns that are read.
     pub(super) fn width(&self) -> usize {
         self.key.len() + self.extra.len()

@@ -15,6 +15,8 @@ pub struct Insert {
     pub lookups: Vec<InsertLookup>,
     /// The table, as its servers know it.
     pub table: Box<str>,
+    /// The names of a row's values; empty where nothing depends on them.
+    pub columns: Box<[Box<str>]>,
     /// All rows go here (pinned tables).
     pub pinned: Option<KeyspaceId>,
     /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
@@ -47,8 +49,6 @@ impl Insert {
 /// What REPLACE needs to find rows that are in the way on other shards.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replaces {
-    /// The names of a row's values.
-    pub columns: Vec<Box<str>>,
     /// So many of the last [`Insert::lookups`] are no vindexes but unique keys without the sharding key; the table's
     /// keys are only known when the statement runs.
     pub keys: usize,
@@ -63,6 +63,8 @@ pub enum InsertRows {
         query: Template,
         /// Values of the columns that `vindexes` and `generated` refer to by position.
         values: Vec<RouteValue>,
+        /// Positions of values that are no constants; there is something else in their place.
+        opaque: Box<[u32]>,
     },
     /// `SELECT …`: the rows of a query, planned when it runs like any other.
     Select {

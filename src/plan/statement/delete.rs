@@ -16,6 +16,7 @@ pub(super) fn plan(
     source: &Source<'_>,
     delete: &Delete,
     with: Option<&With>,
+    reads_first: bool,
 ) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
@@ -64,7 +65,15 @@ pub(super) fn plan(
     let is_ordered = delete.limit.is_some() || !delete.order_by.is_empty();
     let first = |analysis: &Analysis| {
         let deleted = deleted.as_ref().map_err(Clone::clone)?;
-        let given = Given { source, analysis, references: &references, scope: &scope, is_ordered, limit };
+        let given = Given {
+            source,
+            analysis,
+            references: &references,
+            scope: &scope,
+            is_ordered,
+            limit,
+            keeps_values: false,
+        };
         given.delete(&ChangeText::of_delete(source, !delete.tables.is_empty())?, deleted)
     };
     let form = Form {
@@ -73,6 +82,7 @@ pub(super) fn plan(
         moves: false,
         keeps_lookups: targets.iter().any(|table| table.has_owned_lookups()),
         returns: delete.returning.is_some(),
+        reads_first,
     };
     finish(source, &analysis, &form, &targets, &first)
 }

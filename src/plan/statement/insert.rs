@@ -121,7 +121,8 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
             value_rows(insert, generated.as_ref(), columns.as_deref().unwrap_or_default(), edits)?
         }
     };
-    let replaces = is_replace.then(|| Replaces { columns: columns.unwrap_or_default(), keys: 0 });
+    let columns = columns.unwrap_or_default().into();
+    let replaces = is_replace.then(Replaces::default);
     let is_copied = table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
     let is_ignore = insert.is_ignore;
     let keyspace = table.keyspace.clone();
@@ -131,6 +132,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         vindexes,
         lookups,
         table,
+        columns,
         pinned,
         updated,
         replaces,
@@ -278,7 +280,7 @@ fn set_rows(
             .flat_map(|vindex| &vindex.positions)
             .any(|at| at.is_some_and(|at| at as usize == index))
     };
-    let mut values = Vec::new();
+    let (mut values, mut opaque) = (Vec::new(), Vec::new());
     for (index, (name, tokens)) in assignments.iter().enumerate() {
         let value = set_value(lexed, &insert.source, tokens);
         if value.is_none() && is_needed(index) {
@@ -293,6 +295,9 @@ fn set_rows(
             let range = all[tokens.start].span.range().start..all[tokens.end - 1].span.range().end;
             edits.replace(range, vec![Piece::Sequence]);
         }
+        if value.is_none() || insert.source.is_keyword(tokens.start, "default") {
+            opaque.extend(u32::try_from(index));
+        }
         // An expression counts as a value that is there.
         values.push(value.unwrap_or(RouteValue::Literal(Value::Int(1))));
     }
@@ -305,7 +310,7 @@ fn set_rows(
         );
     }
     let query: Template = insert.source.pieces(insert.source.range(), &edits);
-    Ok(InsertRows::Set { query, values })
+    Ok(InsertRows::Set { query, values, opaque: opaque.into() })
 }
 
 /// The value that the tokens of one SET expression are; `None` for an expression.

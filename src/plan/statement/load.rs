@@ -128,6 +128,7 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
         vindexes,
         lookups,
         table: table.name.as_str().into(),
+        columns: Box::default(),
         pinned,
         updated: None,
         replaces: None,

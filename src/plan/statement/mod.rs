@@ -1,5 +1,6 @@
 //! One file per kind of statement: from text to plan.
 
+mod added_keys;
 mod change_text;
 mod create_view;
 mod ddl;
@@ -13,19 +14,23 @@ mod read_first;
 mod select;
 mod update;
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::primitive::{Primitive, Query, Route, Routing, Several};
+use crate::plan::primitive::{Primitive, Query, ReadFirst, Route, Routing, Several};
 use crate::plan::source::{Edits, Source};
-use crate::plan::{Plan, PlanContext, semantics};
+use crate::plan::{FoundTable, Plan, PlanContext, semantics};
+use crate::schema::ForeignKey;
 use crate::sql::ast::{SetExpr, Statement};
 use crate::sql::{Lexed, StatementKind, TokenKind};
 use crate::topology::KeyspaceName;
+use crate::vschema::Table;
 
 pub(crate) use expand_views::expand_views;
 pub(crate) use load::load;
 
 pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
-    match plan(ctx, text, lexed) {
+    match plan(ctx, text, lexed, false) {
         Err(error) if may_fall_back(&error) => match whole_text(ctx, text, lexed) {
             Some(plan) => Ok(plan),
             None => Err(error),
@@ -34,7 +39,30 @@ pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result
     }
 }
 
-fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
+/// Plans an UPDATE or DELETE so that its rows are read before they change, whatever cheaper plan it has.
+pub(crate) fn read_first(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<ReadFirst> {
+    match plan(ctx, text, lexed, true)?.root {
+        Primitive::ReadFirst(first) => Ok(*first),
+        _ => Err(Error::unsupported("this form of statement over several shards")),
+    }
+}
+
+/// The table that an ALTER TABLE gives foreign keys, and these.
+pub(crate) fn added_foreign_keys(
+    ctx: &PlanContext<'_>,
+    text: &[u8],
+    lexed: &Lexed,
+) -> Result<Option<(Arc<Table>, Vec<ForeignKey>)>> {
+    let source = Source::new(text, lexed, ctx.options)?;
+    let Some((qualifier, name, keys)) = added_keys::read(&source) else { return Ok(None) };
+    match ctx.find_table(qualifier.as_deref(), &name)? {
+        FoundTable::Table(table) => Ok(Some((table, keys))),
+        FoundTable::System => Ok(None),
+    }
+}
+
+/// `reads_first` is about UPDATE and DELETE only.
+fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed, reads_first: bool) -> Result<Plan> {
     match lexed.kind {
         StatementKind::Delete
         | StatementKind::Select
@@ -48,15 +76,15 @@ fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
                 Statement::Query(query) => match &*query.body {
                     // `WITH … UPDATE`
                     SetExpr::Update(Statement::Update(update)) => {
-                        update::plan(ctx, &source, update, query.with.as_ref())
+                        update::plan(ctx, &source, update, query.with.as_ref(), reads_first)
                     }
                     SetExpr::Delete(Statement::Delete(delete)) => {
-                        delete::plan(ctx, &source, delete, query.with.as_ref())
+                        delete::plan(ctx, &source, delete, query.with.as_ref(), reads_first)
                     }
                     _ => select::plan(ctx, source, query),
                 },
-                Statement::Update(update) => update::plan(ctx, &source, update, None),
-                Statement::Delete(delete) => delete::plan(ctx, &source, delete, None),
+                Statement::Update(update) => update::plan(ctx, &source, update, None, reads_first),
+                Statement::Delete(delete) => delete::plan(ctx, &source, delete, None, reads_first),
                 _ => Err(Error::unsupported("this form of statement")),
             }
         }

@@ -175,6 +175,8 @@ pub(super) struct Given<'a> {
     /// The statement has ORDER BY or LIMIT.
     pub(super) is_ordered: bool,
     pub(super) limit: Option<&'a Expr>,
+    /// New values are read along wherever that is possible.
+    pub(super) keeps_values: bool,
 }
 
 impl Given<'_> {
@@ -206,7 +208,7 @@ impl Given<'_> {
                 AssignedValue::Read(index) => Some(*index),
                 // A moving row has to be found again under its new key.
                 AssignedValue::Expression(_)
-                    if assignment.changes_key(assignments, self.references)
+                    if (self.keeps_values || assignment.changes_key(assignments, self.references))
                         && !is_default(assignment.value)
                         && refuse_changed_columns(assignment, &assignments[..position]).is_ok() =>
                 {

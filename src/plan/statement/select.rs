@@ -245,7 +245,7 @@ pub(super) fn explain(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
     let start = source.tokens()[verb].span.range().start;
     let mut inner = Lexed::new();
     crate::sql::lex(text, start, ctx.options, &mut inner)?;
-    let planned = super::plan(ctx, text, &inner)?;
+    let planned = super::plan(ctx, text, &inner, false)?;
     let Primitive::Route(mut route) = planned.root else {
         return Err(Error::unsupported("EXPLAIN of this statement"));
     };

@@ -19,6 +19,7 @@ pub(super) fn plan(
     source: &Source<'_>,
     update: &Update,
     with: Option<&With>,
+    reads_first: bool,
 ) -> Result<Plan> {
     let mut analyzer = Analyzer::new(ctx, source);
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
@@ -59,7 +60,15 @@ pub(super) fn plan(
     let is_ordered = update.limit.is_some() || !update.order_by.is_empty();
     let first = |analysis: &Analysis| {
         let assignments = assignments.as_ref().map_err(Clone::clone)?;
-        let given = Given { source, analysis, references: &references, scope: &scope, is_ordered, limit };
+        let given = Given {
+            source,
+            analysis,
+            references: &references,
+            scope: &scope,
+            is_ordered,
+            limit,
+            keeps_values: reads_first,
+        };
         given.update(&ChangeText::of_update(source)?, assignments)
     };
     let targets: Vec<&Table> = match &assignments {
@@ -67,16 +76,15 @@ pub(super) fn plan(
         Err(_) => references.iter().map(|reference| &**reference.table()).collect(),
     };
     let returns = update.returning.is_some();
-    let keeps_lookups = assignments.as_ref().is_ok_and(|assignments| {
-        let changes = |a: &Assignment<'_>| {
-            let is_key = a.changes_vindex(&references, 0..1);
-            a.changes_vindex(&references, 1..usize::MAX)
-                || is_key && references[a.target()].table().has_owned_lookups()
-        };
-        assignments.iter().any(changes)
-    });
-    let form =
-        Form { from_count: from.len(), is_limited: update.limit.is_some(), moves, keeps_lookups, returns };
+    let keeps_lookups = assignments.as_ref().is_ok_and(|all| keeps_lookups(all, &references));
+    let form = Form {
+        from_count: from.len(),
+        is_limited: update.limit.is_some(),
+        moves,
+        keeps_lookups,
+        returns,
+        reads_first,
+    };
     finish(source, &analysis, &form, &targets, &first)
 }
 
@@ -86,6 +94,15 @@ fn check_vindexes(assignments: &[Assignment<'_>], references: &[Reference]) -> R
         return Err(Error::unsupported(format!("changing the vindex column {}", wrong.column())));
     }
     Ok(assignments.iter().any(|a| a.changes_vindex(references, 0..1)))
+}
+
+/// Must tables of lookup vindexes follow?
+fn keeps_lookups(assignments: &[Assignment<'_>], references: &[Reference]) -> bool {
+    assignments.iter().any(|a| {
+        let is_key = a.changes_vindex(references, 0..1);
+        a.changes_vindex(references, 1..usize::MAX)
+            || is_key && references[a.target()].table().has_owned_lookups()
+    })
 }
 
 fn check_names(update: &Update, analysis: &Analysis, error: &Error) -> Result<bool> {
@@ -113,6 +130,8 @@ pub(super) struct Form {
     pub(super) keeps_lookups: bool,
     /// RETURNING.
     pub(super) returns: bool,
+    /// Rows are read first in any case.
+    pub(super) reads_first: bool,
 }
 
 /// The plan of an UPDATE or DELETE whose tables and conditions are known. `first` makes the plan that reads rows first.
@@ -136,6 +155,9 @@ pub(super) fn finish(
         () if session::assigns(source) => Err(Error::unsupported(session::ASSIGNS)),
         () => first(analysis),
     };
+    if form.reads_first {
+        return plan(Primitive::ReadFirst(Box::new(reads()?)));
+    }
     let is_reference =
         |table: &&Table| table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
     if targets.iter().any(is_reference) {

@@ -173,13 +173,18 @@ fn add_list(load: &LoadData, names: &[Option<Box<str>>], generated: Option<&Gene
     let first = generated.map(|generated| quote(&generated.column));
     match &load.fields {
         Some(fields) => {
-            let start = load.list_after as usize;
+            let lead = first.map(|first| format!("{first}, ")).unwrap_or_default();
             let field = replaced.and_then(|at| fields.get(at));
-            if let Some(LoadField::Column(_, span)) = field {
-                edits.replace(span.range(), vec![Piece::text(UNUSED_FIELD)]);
-            }
-            if let Some(first) = first {
-                edits.insert(start, &format!("{first}, "));
+            match field {
+                // Both edits would begin behind the parenthesis.
+                Some(LoadField::Column(_, span)) if replaced == Some(0) => {
+                    edits.replace(span.range(), vec![Piece::text(&format!("{lead}{UNUSED_FIELD}"))]);
+                }
+                Some(LoadField::Column(_, span)) => {
+                    edits.replace(span.range(), vec![Piece::text(UNUSED_FIELD)]);
+                    edits.insert(load.list_after as usize, &lead);
+                }
+                _ => edits.insert(load.list_after as usize, &lead),
             }
         }
         None => {

@@ -194,6 +194,14 @@ error_kinds! {
     WrongArguments = 1210 b"HY000" None, Client;
     /// Something that is not planned yet, or that cannot be done over shards.
     Unsupported = 1235 b"42000" Some("VT12001: unsupported: "), Router;
+    /// A foreign key refers to a row that is to be deleted or changed.
+    RowIsReferenced = 1451 b"23000" None, Client;
+    /// The row that a foreign key refers to is missing.
+    NoReferencedRow = 1452 b"23000" None, Client;
+    /// Foreign keys lead further than servers follow them.
+    CascadeTooDeep = 3008 b"HY000" None, Client;
+    /// The same in MariaDB's words.
+    EngineError = 1296 b"HY000" None, Client;
     /// A privilege is missing.
     PrivilegeMissing = 1227 b"42000" None, Client;
     /// A value has no place in any shard, or a VSchema that cannot route.

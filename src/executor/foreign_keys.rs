@@ -19,12 +19,6 @@ use crate::sql::{Ddl, DdlObject, DdlVerb, StatementKind};
 use crate::value::Value;
 use crate::vschema::Table;
 
-const ERRNO_ROW_IS_REFERENCED: u16 = 1451;
-const ERRNO_NO_REFERENCED_ROW: u16 = 1452;
-const ERRNO_DEPTH_EXCEEDED: u16 = 3008;
-/// MariaDB's words for the same.
-const ERRNO_ENGINE_ERROR: u16 = 1296;
-
 /// A statement that the router follows.
 pub(super) enum Managed {
     /// An UPDATE or DELETE.
@@ -267,29 +261,29 @@ fn mentions(text: &[u8], name: &[u8]) -> bool {
 
 /// The parent of a new row is missing.
 pub(super) fn parent_is_missing(job: &Job<'_>, link: &Link) -> Error {
-    violated(job, link, ERRNO_NO_REFERENCED_ROW, "Cannot add or update a child row")
+    violated(job, link, ErrorKind::NoReferencedRow, "Cannot add or update a child row")
 }
 
 /// A row refers to what was deleted or changed.
 pub(super) fn child_is_there(job: &Job<'_>, link: &Link) -> Error {
-    violated(job, link, ERRNO_ROW_IS_REFERENCED, "Cannot delete or update a parent row")
+    violated(job, link, ErrorKind::RowIsReferenced, "Cannot delete or update a parent row")
 }
 
-fn violated(job: &Job<'_>, link: &Link, errno: u16, what: &str) -> Error {
+fn violated(job: &Job<'_>, link: &Link, kind: ErrorKind, what: &str) -> Error {
     let text = format!("{what}: a foreign key constraint fails ({})", constraint(job, link));
-    Error::from_backend(errno, *b"23000", text.as_bytes())
+    Error::new(kind, text)
 }
 
 /// The keys lead further than servers follow them; this is the first that is not followed.
 pub(super) fn depth_exceeded(job: &Job<'_>, link: &Link) -> Error {
-    let (errno, text) = match link.key.is_mariadb {
-        true => (ERRNO_ENGINE_ERROR, format!("Got error 193 '{}' from InnoDB", constraint(job, link))),
+    let (kind, text) = match link.key.is_mariadb {
+        true => (ErrorKind::EngineError, format!("Got error 193 '{}' from InnoDB", constraint(job, link))),
         false => (
-            ERRNO_DEPTH_EXCEEDED,
+            ErrorKind::CascadeTooDeep,
             format!("Foreign key cascade delete/update exceeds max depth of {FOREIGN_KEY_LEVELS_MAX}."),
         ),
     };
-    Error::from_backend(errno, *b"HY000", text.as_bytes())
+    Error::new(kind, text)
 }
 
 /// The key in servers' words.

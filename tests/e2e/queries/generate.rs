@@ -115,7 +115,8 @@ impl Generator<'_> {
                 .map(|index| if has_names { format!("k{index}") } else { (index + 1).to_string() });
             keys.extend(names);
             sql += &self.order(&keys);
-            if self.random.chance(40) {
+            // MariaDB forgets the offset where all distinct rows are constants.
+            if self.random.chance(40) && (self.is_mysql() || select.verb == "select") {
                 sql += &self.limit();
             }
         }

@@ -135,7 +135,7 @@ fn kinds(random: &mut Random) -> String {
         let values = [
             (id * 7 % 11 - 5).to_string(),
             (id * 13 % 250).to_string(),
-            if id % 9 == 0 { "18446744073709551610".to_owned() } else { (id * 3 % 5).to_string() },
+            if id % 9 == 0 { "18446744073709551".to_owned() } else { (id * 3 % 5).to_string() },
             (1999 + id % 4).to_string(),
             format!("{}.{}", id * 5 % 7 - 3, id % 4 * 25),
             format!("{}000000000000", id % 6 - 2),

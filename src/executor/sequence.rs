@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Executor;
-use crate::backend::Flavor;
+use super::exchange::settle;
 use crate::backend::pool::{Needs, PooledConnection};
+use crate::backend::{Flavor, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::sql::ident::quoted;
@@ -69,7 +70,11 @@ impl Executor {
             return Ok(first);
         }
         let mut connection = self.sequence_connection(snapshot, keyspace).await?;
-        connection.execute("START TRANSACTION").await?;
+        // Whatever the session before it had set: READ ONLY, limits of rows.
+        if connection.sync_settings(SessionSettings::empty()) {
+            settle(&mut connection).await?;
+        }
+        connection.execute("START TRANSACTION READ WRITE").await?;
         // After an error the connection is dropped in mid-transaction, and reset before its next use.
         let (next_id, end) = reserve(&mut connection, table, count).await?;
         connection.execute("COMMIT").await?;

@@ -7,13 +7,15 @@ use super::Executor;
 use crate::error::{ERRNO_DEADLOCK, Result};
 use crate::session::Session;
 
-/// The savepoint around the statement; no client can have one of this name in use for long.
+/// The savepoint around the statement; no client can have one of this name in use for long. One statement may run
+/// another: each has a number.
 const COMPOUND_SAVEPOINT: &str = "_shardgate_compound";
 
 /// A statement that has begun.
 #[must_use]
 pub(super) struct Compound {
     is_own_transaction: bool,
+    savepoint: String,
 }
 
 impl Executor {
@@ -22,11 +24,14 @@ impl Executor {
         session.transaction.check()?;
         let is_own_transaction = !session.transaction.is_active();
         session.transaction.open();
+        let known = &session.transaction.savepoints;
+        let depth = known.iter().filter(|name| name.starts_with(COMPOUND_SAVEPOINT)).count();
+        let savepoint = format!("{COMPOUND_SAVEPOINT}{depth}");
         if !is_own_transaction {
-            self.on_all_shards(session, &format!("SAVEPOINT {COMPOUND_SAVEPOINT}")).await?;
-            session.transaction.savepoints.push(COMPOUND_SAVEPOINT.to_owned());
+            self.on_all_shards(session, &format!("SAVEPOINT {savepoint}")).await?;
+            session.transaction.savepoints.push(savepoint.clone());
         }
-        Ok(Compound { is_own_transaction })
+        Ok(Compound { is_own_transaction, savepoint })
     }
 
     /// Keeps what the statement did, or takes it back if `outcome` is an error.
@@ -52,13 +57,9 @@ impl Executor {
             && !is_rolled_back(error)
             && session.transaction.check().is_ok()
         {
-            self.back_to_compound(session).await;
+            self.take_back_to(session, &compound.savepoint, |shard| shard.in_transaction).await;
         }
-        session.transaction.savepoints.retain(|name| name != COMPOUND_SAVEPOINT);
+        session.transaction.savepoints.retain(|name| *name != compound.savepoint);
         outcome
-    }
-
-    async fn back_to_compound(&self, session: &mut Session) {
-        self.take_back_to(session, COMPOUND_SAVEPOINT, |shard| shard.in_transaction).await;
     }
 }

@@ -18,6 +18,9 @@ impl Executor {
         if ddl.object == DdlObject::Database && self.keyspace_ddl(job, ddl.verb)? {
             return Ok(());
         }
+        if ddl.verb == DdlVerb::Truncate && self.truncate_with_lookups(job).await? {
+            return Ok(());
+        }
         if !changes_columns(ddl) {
             return self.planned(job).await;
         }

@@ -4,14 +4,14 @@
 
 use super::Executor;
 use super::arguments::{Arguments, Placeholders};
-use super::inner::{HeldRows, Inner};
+use super::inner::Inner;
 use super::job::Job;
 use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
 use super::session_values::SessionValues;
+use super::spooled_rows::SpooledRows;
 use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{INSERT_BATCH_BYTES, INSERT_BATCH_ROWS};
 use crate::plan::Link;
 use crate::plan::primitive::{Insert, InsertRows};
 use crate::session::Session;
@@ -52,10 +52,24 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let last_insert_id = job.session.last_insert_id;
-        let with_keys = self.with_keys_over_shards(job, insert).await?;
+        let with_keys = match insert.upsert {
+            Some(_) => Box::pin(self.with_keys_to_update(job, insert)).await?,
+            None => self.with_keys_over_shards(job, insert).await?,
+        };
         let insert = with_keys.as_ref().unwrap_or(insert);
+        let is_upsert = insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0);
+        if is_upsert && !links.is_empty() {
+            return Err(Error::unsupported("ON DUPLICATE KEY UPDATE of vindex columns with managed foreign keys"));
+        }
         let (outcome, has_numbers) = match &insert.rows {
             InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, links).await?,
+            InsertRows::Values { .. } if is_upsert => {
+                let mut batch = InsertBatch::read(insert, &run, &source)?;
+                let steps = self.begin_steps(job.session).await?;
+                let outcome = Box::pin(self.upsert_rows(job, insert, &mut batch)).await;
+                let outcome = self.end_compound(job.session, steps, outcome).await?;
+                (outcome, batch.has_numbers())
+            }
             InsertRows::Set { .. } | InsertRows::Values { .. } if !links.is_empty() => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
                 let compound = self.begin_compound(job.session).await?;
@@ -92,8 +106,8 @@ impl Executor {
         self.check_new_rows(job, &new).await.map(|()| outcome)
     }
 
-    /// `INSERT … SELECT`: the query's rows are read whole, within limits, because they may come from the connections that
-    /// they go to, and from the table that they change.
+    /// `INSERT … SELECT`: the query's rows are read whole, because they may come from the connections that they go to, and
+    /// from the table that they change; then they are inserted part by part.
     async fn insert_query(
         &self,
         job: &mut Job<'_>,
@@ -112,14 +126,11 @@ impl Executor {
         if !behind.is_empty() {
             behind.insert(0, b' ');
         }
-        let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let compound = self.begin_compound(job.session).await?;
-        let outcome = match self.held_rows(job, &text).await {
-            Ok(held) => {
+        let outcome = match self.spooled_rows(job, &text).await {
+            Ok(mut rows) => {
                 let mut new = NewRows::new(links);
-                let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
-                let outcome = inner.insert_held(insert, run, source, &held, &behind, &mut new).await;
-                match outcome {
+                match self.insert_spooled(job, insert, (run, source), &mut rows, (&behind, &mut new)).await {
                     Ok(outcome) => self.check_new_rows(job, &new).await.map(|()| outcome),
                     Err(error) => Err(error),
                 }
@@ -127,6 +138,70 @@ impl Executor {
             Err(error) => Err(error),
         };
         self.end_compound(job.session, compound, outcome).await
+    }
+
+    async fn insert_spooled(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        (run, source): (&Run<'_>, &InsertSource<'_>),
+        held: &mut SpooledRows,
+        (tail, new): (&[u8], &mut NewRows<'_>),
+    ) -> Result<(WriteOutcome, bool)> {
+        // What is wrong with the columns is wrong without rows too.
+        InsertBatch::of_query(insert, run, source, tail, &held.columns, &[])?;
+        let mut total = WriteOutcome::default();
+        let mut first_number = None;
+        let mut last_insert_id = 0;
+        let mut diagnostics = Diagnostics::default();
+        loop {
+            let rows = held.next_part().await?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, &rows)?;
+            drop(rows);
+            let outcome = self.insert_part(job, insert, &mut batch).await?;
+            new.note(insert, &batch)?;
+            if batch.has_numbers() {
+                first_number.get_or_insert(outcome.last_insert_id);
+            }
+            last_insert_id = outcome.last_insert_id;
+            total = engine::sum(vec![total, outcome]);
+            let said = std::mem::take(&mut job.session.diagnostics);
+            said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
+        }
+        job.session.diagnostics = diagnostics;
+        total.last_insert_id = first_number.unwrap_or(last_insert_id);
+        if total.info.is_empty() {
+            total.info = b"Records: 0  Duplicates: 0  Warnings: 0".to_vec();
+        }
+        Ok((total, first_number.is_some()))
+    }
+
+    /// Some rows of a statement that has begun.
+    async fn insert_part(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<WriteOutcome> {
+        if insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0) {
+            return Box::pin(self.upsert_rows(job, insert, batch)).await;
+        }
+        let (snapshot, needs) = (job.snapshot.clone(), job.needs());
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        inner.fill_in(insert, batch).await?;
+        let mut sequences = SequenceAccess { executor: self, snapshot: &snapshot };
+        batch.number(&mut sequences).await?;
+        match insert.asks_tables() {
+            true if !insert.keys_over_shards().is_empty() => inner.replace_rows(insert, batch).await,
+            true => inner.insert_rows(insert, batch).await,
+            false => {
+                batch.place(&[])?;
+                batch.write(&mut inner.access()).await
+            }
+        }
     }
 }
 
@@ -157,52 +232,6 @@ impl Inner<'_> {
             _ => self.replace_rows(insert, batch).await,
         }
     }
-
-    async fn insert_held(
-        &mut self,
-        insert: &Insert,
-        run: &Run<'_>,
-        source: &InsertSource<'_>,
-        held: &HeldRows,
-        tail: &[u8],
-        new: &mut NewRows<'_>,
-    ) -> Result<(WriteOutcome, bool)> {
-        let mut outcomes = Vec::new();
-        let mut first_number = None;
-        let mut last_insert_id = 0;
-        let mut diagnostics = Diagnostics::default();
-        for rows in batches(held) {
-            let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, rows)?;
-            self.fill_in(insert, &mut batch).await?;
-            let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
-            batch.number(&mut sequences).await?;
-            let outcome = match insert.asks_tables() {
-                true if !insert.keys_over_shards().is_empty() => {
-                    self.replace_rows(insert, &mut batch).await?
-                }
-                true => self.insert_rows(insert, &mut batch).await?,
-                false => {
-                    batch.place(&[])?;
-                    batch.write(&mut self.access()).await?
-                }
-            };
-            new.note(insert, &batch)?;
-            if batch.has_numbers() {
-                first_number.get_or_insert(outcome.last_insert_id);
-            }
-            last_insert_id = outcome.last_insert_id;
-            outcomes.push(outcome);
-            let said = std::mem::take(&mut self.session.diagnostics);
-            said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
-        }
-        self.session.diagnostics = diagnostics;
-        let mut outcome = engine::sum(outcomes);
-        outcome.last_insert_id = first_number.unwrap_or(last_insert_id);
-        if outcome.info.is_empty() {
-            outcome.info = b"Records: 0  Duplicates: 0  Warnings: 0".to_vec();
-        }
-        Ok((outcome, first_number.is_some()))
-    }
 }
 
 /// Text that the servers send in another character set may have lost some of its characters.
@@ -215,25 +244,6 @@ fn check_character_set(session: &Session) -> Result<()> {
         return Ok(());
     }
     Err(Error::unsupported("INSERT … SELECT over shards in a session whose character set is not utf8mb4"))
-}
-
-/// The rows in parts that make statements of a bounded size.
-fn batches(held: &HeldRows) -> impl Iterator<Item = &[Vec<Option<Vec<u8>>>]> {
-    let mut rest = held.rows.as_slice();
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let mut count = 0;
-        for row in rest.iter().take(INSERT_BATCH_ROWS) {
-            bytes += row.iter().flatten().map(Vec::len).sum::<usize>();
-            if count > 0 && bytes > INSERT_BATCH_BYTES {
-                break;
-            }
-            count += 1;
-        }
-        let (batch, left) = rest.split_at(count);
-        rest = left;
-        (!batch.is_empty()).then_some(batch)
-    })
 }
 
 /// What is prepared at a server in the place of a statement whose tables no one server has: it has the same parameters

@@ -13,7 +13,7 @@ use super::seam::{Sequences, ShardExecutor, ShardQuery, WriteOutcome};
 use super::write::sum;
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Insert, InsertRows as PlannedRows, InsertVindex, Template};
-use crate::sql::{LexOptions, Lexed, Span};
+use crate::sql::{InsertValue, InsertValueKind, LexOptions, Lexed, Span};
 use crate::topology::{Keyspace, KeyspaceId};
 use crate::value::Value;
 use crate::wire::response::ColumnDefinition;
@@ -50,6 +50,8 @@ struct Row {
     cells: Vec<Vec<Cell>>,
     /// Parts of the text that are replaced: numbers, expressions that were evaluated.
     splices: Vec<(Span, Vec<u8>)>,
+    /// Where each of its values stands in the text, for statements that need them one by one.
+    values: Vec<InsertValue>,
     /// Of the generated column, where it has a place in the row.
     generated_span: Option<Span>,
     needs_number: bool,
@@ -249,6 +251,39 @@ impl<'a> InsertBatch<'a> {
             row.splices.push((span, literal));
         }
         row.cells[unknown.vindex][unknown.column] = Cell::Value(value);
+    }
+
+    /// The SQL text of a row's value; `None`: it is the column's default. The second is true for a value whose text is a
+    /// literal.
+    pub fn value_text(&self, row: usize, position: usize) -> Result<Option<(Vec<u8>, bool)>> {
+        let row = self.rows.get(row).ok_or_else(|| Error::bug("a row that is not there"))?;
+        let generated = self.plan.generated.as_ref().and_then(|generated| generated.position);
+        if let Some(number) = row.number.filter(|_| generated.is_some_and(|at| at as usize == position)) {
+            return Ok(Some((number.to_string().into_bytes(), true)));
+        }
+        if let Body::Fields(fields) = &row.body {
+            return Ok(fields.get(position).map(|text| (text.clone(), true)));
+        }
+        let Some(value) = row.values.get(position) else {
+            return Err(Error::bug("a value of a row that is not known"));
+        };
+        if let Some((_, text)) = row.splices.iter().find(|(span, _)| *span == value.span) {
+            return Ok(Some((text.clone(), true)));
+        }
+        let is_literal = match value.kind {
+            InsertValueKind::Default => return Ok(None),
+            InsertValueKind::Expression => false,
+            InsertValueKind::Literal(_) | InsertValueKind::Null => true,
+        };
+        self.expression(value.span).map(|text| Some((text, is_literal)))
+    }
+
+    /// Only the rows are sent from now on, nothing that stands behind them.
+    pub fn drop_tail(&mut self) -> Vec<u8> {
+        match &mut self.text {
+            Text::Values { tail, .. } => std::mem::take(tail),
+            Text::Set(_) => Vec::new(),
+        }
     }
 
     /// Gives rows that need one a number of the sequence.

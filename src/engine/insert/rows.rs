@@ -38,6 +38,7 @@ pub(super) fn of_set(
             .map(|vindex| (0..vindex.positions.len()).map(|index| cell(vindex, index)).collect())
             .collect(),
         splices: Vec::new(),
+        values: Vec::new(),
         generated_span: None,
         needs_number,
         explicit: explicit_of(plan, &values),
@@ -112,6 +113,7 @@ pub(super) fn of_query(
             body,
             cells,
             splices: Vec::new(),
+            values: Vec::new(),
             generated_span: None,
             needs_number,
             explicit: explicit_of(plan, &values),
@@ -149,6 +151,7 @@ pub(super) fn of_file(
             .map(|vindex| (0..vindex.positions.len()).map(|index| cell(vindex, index)).collect())
             .collect(),
         splices: Vec::new(),
+        values: Vec::new(),
         generated_span: None,
         needs_number,
         explicit: plan
@@ -249,6 +252,7 @@ fn read_row(
         body,
         cells,
         splices: Vec::new(),
+        values: if plan.upsert.is_some() { values.to_vec() } else { Vec::new() },
         generated_span,
         needs_number,
         explicit,

@@ -21,6 +21,8 @@ pub struct Insert {
     pub pinned: Option<KeyspaceId>,
     /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
     pub updated: Option<Vec<Box<str>>>,
+    /// ON DUPLICATE KEY UPDATE of a sharded table.
+    pub upsert: Option<Upsert>,
     /// REPLACE into a sharded table.
     pub replaces: Option<Replaces>,
     /// Every shard gets every row (reference tables).
@@ -34,9 +36,11 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// Unique keys that rows on other shards may have too.
+    /// Unique keys by which rows are found that are in the way: for REPLACE those that rows on other shards may have too,
+    /// or all of them if lookup tables are kept; for ON DUPLICATE KEY UPDATE all.
     pub fn keys_over_shards(&self) -> &[InsertLookup] {
         let count = self.replaces.as_ref().map_or(0, |replaces| replaces.keys);
+        let count = self.upsert.as_ref().map_or(count, |upsert| upsert.keys);
         &self.lookups[self.lookups.len().saturating_sub(count)..]
     }
 
@@ -51,6 +55,17 @@ impl Insert {
 pub struct Replaces {
     /// So many of the last [`Insert::lookups`] are no vindexes but unique keys without the sharding key; the table's
     /// keys are only known when the statement runs.
+    pub keys: usize,
+}
+
+/// What ON DUPLICATE KEY UPDATE needs to change rows on any shard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Upsert {
+    /// The names of a row's values.
+    pub columns: Vec<Box<str>>,
+    /// Columns of vindexes that get another value than their own.
+    pub changed: Vec<Box<str>>,
+    /// As [`Replaces::keys`].
     pub keys: usize,
 }
 

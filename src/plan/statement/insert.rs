@@ -7,7 +7,7 @@ use super::{route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
     Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, Replaces, RouteValue,
-    Routing, Several, Template, VindexRef,
+    Routing, Several, Template, Upsert, VindexRef,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analyzer, place, session};
@@ -89,11 +89,8 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         return Ok(route_plan(kind, keyspace, routing, query, several));
     }
     let is_replace = kind == StatementKind::Replace && matches!(table.kind, TableKind::Sharded);
-    if is_replace && table.has_owned_lookups() {
-        return Err(Error::unsupported("REPLACE INTO a table with lookup vindexes"));
-    }
     let updated = insert.updated_columns();
-    refuse_vindex_updates(updated.as_deref(), table)?;
+    let changed = changed_vindex_columns(insert, table)?;
     let columns = match columns(insert, table) {
         // Nothing depends on them.
         Err(_) if !needs_rows(table) => None,
@@ -121,7 +118,10 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
             value_rows(insert, generated.as_ref(), columns.as_deref().unwrap_or_default(), edits)?
         }
     };
-    let columns = columns.unwrap_or_default().into();
+    let columns = columns.unwrap_or_default();
+    let is_upsert = updated.is_some() && matches!(table.kind, TableKind::Sharded);
+    let upsert = is_upsert.then(|| Upsert { columns: columns.clone(), changed, keys: 0 });
+    let columns = columns.into();
     let replaces = is_replace.then(Replaces::default);
     let is_copied = table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. });
     let is_ignore = insert.is_ignore;
@@ -135,6 +135,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         columns,
         pinned,
         updated,
+        upsert,
         replaces,
         is_copied,
         is_ignore,
@@ -148,12 +149,18 @@ fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {
     insert.source.query(edits)
 }
 
-fn refuse_vindex_updates(updated: Option<&[Box<str>]>, table: &Table) -> Result<()> {
-    let Some(updated) = updated else { return Ok(()) };
-    let vindex_columns = || table.column_vindexes.iter().flat_map(|vindex| &vindex.columns);
-    match updated.iter().find(|name| vindex_columns().any(|column| *column == ***name)) {
-        Some(name) => Err(Error::unsupported(format!("DML cannot update vindex column {name}"))),
-        None => Ok(()),
+/// The vindex columns that ON DUPLICATE KEY UPDATE gives another value than their own.
+fn changed_vindex_columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
+    let is_vindex_column = |name: &str| {
+        table.column_vindexes.iter().flat_map(|vindex| &vindex.columns).any(|column| *column == *name)
+    };
+    let mut changed = insert.changed_by_update();
+    changed.retain(|name| is_vindex_column(name));
+    match changed.first() {
+        Some(name) if insert.form == Form::Set => Err(Error::unsupported(format!(
+            "ON DUPLICATE KEY UPDATE of the vindex column {name} behind SET (VALUES can do it)"
+        ))),
+        _ => Ok(changed),
     }
 }
 

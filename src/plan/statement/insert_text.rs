@@ -178,6 +178,52 @@ impl<'a> InsertText<'a> {
         Some(names)
     }
 
+    /// The columns that ON DUPLICATE KEY UPDATE assigns to, without those that get their own value (`a = a`,
+    /// `a = LAST_INSERT_ID(a)`).
+    pub(super) fn changed_by_update(&self) -> Vec<Box<str>> {
+        let Some(start) = self.updates() else { return Vec::new() };
+        let mut changed = Vec::new();
+        let mut tokens: Vec<usize> = Vec::new();
+        let mut depth = 0_usize;
+        for index in start + 4..=self.source.tokens().len() {
+            let kind = self.source.tokens().get(index).map(|token| token.kind);
+            match kind {
+                Some(TokenKind::LParen) => depth += 1,
+                Some(TokenKind::RParen) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if kind.is_some() && (kind != Some(TokenKind::Comma) || depth > 0) {
+                tokens.push(index);
+                continue;
+            }
+            changed.extend(self.changed_by(&std::mem::take(&mut tokens)));
+        }
+        changed
+    }
+
+    /// The column that one assignment changes.
+    fn changed_by(&self, tokens: &[usize]) -> Option<Box<str>> {
+        let is_assign =
+            |index: &usize| matches!(self.source.tokens()[*index].kind, TokenKind::Eq | TokenKind::Assign);
+        let (target, value) = tokens.split_at(tokens.iter().position(is_assign)?);
+        let name = |index: usize| self.source.token_text(index).trim_matches('`').to_owned();
+        let column = name(*target.last()?);
+        let is_same =
+            |last: Option<&usize>| last.is_some_and(|last| name(*last).eq_ignore_ascii_case(&column));
+        let table = name(self.table.end - 1);
+        let is_own = match value.get(1..)? {
+            [own] => is_same(Some(own)),
+            [of, dot, own] => {
+                self.source.tokens()[*dot].kind == TokenKind::Dot && name(*of) == table && is_same(Some(own))
+            }
+            [function, _, own, _] => {
+                self.source.is_keyword(*function, "last_insert_id") && is_same(Some(own))
+            }
+            _ => false,
+        };
+        (!is_own).then(|| column.into())
+    }
+
     /// Of `SET a = 1, b = 2`: each column with the tokens of its value.
     pub(super) fn assignments(&self) -> Vec<(Box<str>, Range<usize>)> {
         let tokens = self.source.tokens();

@@ -131,6 +131,7 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
         columns: Box::default(),
         pinned,
         updated: None,
+        upsert: None,
         replaces: None,
         is_copied: table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. }),
         is_ignore: false,

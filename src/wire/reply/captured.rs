@@ -20,6 +20,8 @@ pub struct CapturedResult {
     pub warnings: u16,
     /// Affected rows of a statement without rows.
     pub affected_rows: u64,
+    /// What the server says about a statement without rows: `Rows matched: 1  Changed: 1  Warnings: 0`.
+    pub info: Vec<u8>,
     /// The error that it ended with.
     pub error: Option<Error>,
 }
@@ -44,6 +46,7 @@ fn read_result(
         Some(&OK_HEADER) => {
             let ok = OkPacket::decode(head)?;
             (result.warnings, result.affected_rows) = (ok.warnings, ok.affected_rows);
+            result.info = ok.info.to_vec();
             return Ok(result);
         }
         Some(&ERR_HEADER) => {

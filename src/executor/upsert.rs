@@ -391,25 +391,18 @@ mod tests {
 
     #[test]
     fn values_of_the_new_row_are_found() {
-        let check = |text: &str, expected: &[(&str, &str, &[(&str, &str)])]| {
+        /// Column, value, and what of the new row is in it.
+        type Known<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+        let check = |text: &str, expected: &[Known<'_>]| {
             let updates = Updates::read(text.as_bytes(), &LexOptions::default()).unwrap();
-            let found: Vec<(String, String, Vec<(String, String)>)> = updates
-                .assignments
+            let found = updates.assignments.iter().map(|update| {
+                let values = update.values.iter().map(|(span, name)| (&text[span.range()], name.as_str()));
+                format!("{} {} {:?}", update.column, &text[update.value.range()], values.collect::<Vec<_>>())
+            });
+            let found: Vec<String> = found.collect();
+            let expected: Vec<String> = expected
                 .iter()
-                .map(|update| {
-                    let values = update
-                        .values
-                        .iter()
-                        .map(|(span, name)| (text[span.range()].to_owned(), name.clone()));
-                    (update.column.clone(), text[update.value.range()].to_owned(), values.collect())
-                })
-                .collect();
-            let expected: Vec<(String, String, Vec<(String, String)>)> = expected
-                .iter()
-                .map(|(column, value, values)| {
-                    let values = values.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
-                    ((*column).to_owned(), (*value).to_owned(), values.collect())
-                })
+                .map(|(column, value, values)| format!("{column} {value} {values:?}"))
                 .collect();
             assert_eq!(found, expected, "{text}");
         };

@@ -26,7 +26,7 @@ impl BackendConnection {
     pub async fn receive_load(&mut self) -> Result<LoadReply> {
         self.begin_reply()?;
         let name: Option<Box<[u8]>> = match self.channel.payload(limits::REPLY_HELD_BYTES_MAX).await {
-            Ok([LOCAL_INFILE_HEADER, name @ ..]) => Some((&*name).into()),
+            Ok([LOCAL_INFILE_HEADER, name @ ..]) => Some(Box::from(name)),
             Ok(_) => None,
             Err(error) => return Err(self.fail(error)),
         };

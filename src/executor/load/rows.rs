@@ -147,10 +147,10 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let mut placed = batch.placed(&run, &source);
-        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
-        let added = inner.place_file_rows(insert, &mut placed).await?;
+        let added = Inner::new(self, &mut *job.session, &snapshot, needs)
+            .place_file_rows(insert, &mut placed)
+            .await?;
         let parts = batch.parts(&placed, source.keyspace);
-        drop(inner);
         let files: Vec<_> = parts.iter().map(|part| (part.target.clone(), part.bytes.as_slice())).collect();
         let last_row = (0..parts.len()).max_by_key(|index| parts[*index].numbers.last().copied());
         let last_row = last_row.filter(|_| crate::executor::variables::are_named(job));

@@ -22,7 +22,7 @@ pub struct Insert {
     /// ON DUPLICATE KEY UPDATE, with the columns that it changes.
     pub updated: Option<Vec<Box<str>>>,
     /// ON DUPLICATE KEY UPDATE of a sharded table.
-    pub upsert: Option<Upsert>,
+    pub upsert: Option<Box<Upsert>>,
     /// REPLACE into a sharded table.
     pub replaces: Option<Replaces>,
     /// Every shard gets every row (reference tables).

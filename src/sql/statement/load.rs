@@ -102,29 +102,13 @@ pub fn parse_load(text: &[u8], options: &LexOptions) -> Result<LoadData> {
     }
     cursor.expect("into")?;
     cursor.expect("table")?;
-    let (mut name, mut span) = cursor.name()?;
-    let mut qualifier = None;
-    if cursor.accept_kind(TokenKind::Dot).is_some() {
-        let (table, at) = cursor.name()?;
-        qualifier = Some((std::mem::replace(&mut name, table), Span { start: span.start, end: at.start }));
-        span = at;
-    }
+    let (qualifier, (name, span)) = table(&mut cursor)?;
     let mut list_after = span.end;
     let has_partitions = cursor.accept("partition");
     if has_partitions {
         list_after = parentheses(&mut cursor)?.end;
     }
-    let mut charset = None;
-    if cursor.accept("charset") || cursor.accept("character") {
-        cursor.accept("set");
-        let token = cursor.peek();
-        let name = match token.kind {
-            TokenKind::String => String::from_utf8_lossy(&string(&mut cursor, options)?).into_owned(),
-            _ => cursor.name()?.0,
-        };
-        charset = Some(name.to_ascii_lowercase());
-        list_after = token.span.end;
-    }
+    let charset = charset(&mut cursor, options, &mut list_after)?;
     let format = format(&mut cursor, options, &mut list_after)?;
     let mut skipped_lines = None;
     let start = cursor.peek().span.start;
@@ -144,22 +128,7 @@ pub fn parse_load(text: &[u8], options: &LexOptions) -> Result<LoadData> {
     } else {
         None
     };
-    let mut assigned = Vec::new();
-    let mut set = None;
-    let start = cursor.peek().span.start;
-    if cursor.accept("set") {
-        loop {
-            assigned.push(column(&mut cursor)?.0);
-            if cursor.accept_kind(TokenKind::Eq).or_else(|| cursor.accept_kind(TokenKind::Assign)).is_none() {
-                return Err(cursor.syntax_error());
-            }
-            let end = cursor.expression()?.end;
-            set = Some(Span { start, end });
-            if cursor.accept_kind(TokenKind::Comma).is_none() {
-                break;
-            }
-        }
-    }
+    let (assigned, set) = assignments(&mut cursor)?;
     cursor.finish()?;
     Ok(LoadData {
         is_local,
@@ -175,6 +144,52 @@ pub fn parse_load(text: &[u8], options: &LexOptions) -> Result<LoadData> {
         assigned,
         set,
     })
+}
+
+/// A name and where it stands.
+type Placed = (String, Span);
+
+/// The table's name, and what stands before it.
+fn table(cursor: &mut Cursor<'_>) -> Result<(Option<Placed>, Placed)> {
+    let (name, span) = cursor.name()?;
+    if cursor.accept_kind(TokenKind::Dot).is_none() {
+        return Ok((None, (name, span)));
+    }
+    let (table, at) = cursor.name()?;
+    Ok((Some((name, Span { start: span.start, end: at.start })), (table, at)))
+}
+
+fn charset(cursor: &mut Cursor<'_>, options: &LexOptions, end: &mut u32) -> Result<Option<String>> {
+    if !(cursor.accept("charset") || cursor.accept("character")) {
+        return Ok(None);
+    }
+    cursor.accept("set");
+    let token = cursor.peek();
+    let name = match token.kind {
+        TokenKind::String => String::from_utf8_lossy(&string(cursor, options)?).into_owned(),
+        _ => cursor.name()?.0,
+    };
+    *end = token.span.end;
+    Ok(Some(name.to_ascii_lowercase()))
+}
+
+/// The columns that `SET` assigns to, and the whole of it.
+fn assignments(cursor: &mut Cursor<'_>) -> Result<(Vec<String>, Option<Span>)> {
+    let mut assigned = Vec::new();
+    let start = cursor.peek().span.start;
+    if !cursor.accept("set") {
+        return Ok((assigned, None));
+    }
+    loop {
+        assigned.push(column(cursor)?.0);
+        if cursor.accept_kind(TokenKind::Eq).or_else(|| cursor.accept_kind(TokenKind::Assign)).is_none() {
+            return Err(cursor.syntax_error());
+        }
+        let end = cursor.expression()?.end;
+        if cursor.accept_kind(TokenKind::Comma).is_none() {
+            return Ok((assigned, Some(Span { start, end })));
+        }
+    }
 }
 
 fn format(cursor: &mut Cursor<'_>, options: &LexOptions, end: &mut u32) -> Result<FileFormat> {

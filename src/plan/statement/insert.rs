@@ -120,8 +120,6 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
     };
     let columns = columns.unwrap_or_default();
     let is_upsert = updated.is_some() && matches!(table.kind, TableKind::Sharded);
-    let columns = columns.unwrap_or_default();
-    let is_upsert = updated.is_some() && matches!(table.kind, TableKind::Sharded);
     let upsert = is_upsert.then(|| Box::new(Upsert { columns: columns.clone(), changed, keys: 0 }));
     let columns = columns.into();
     let replaces = is_replace.then(Replaces::default);

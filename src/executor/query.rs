@@ -106,6 +106,9 @@ impl Executor {
             return job.session.transaction.check();
         }
         if kind.commits_implicitly() && job.session.transaction.is_active() {
+            if matches!(kind, StatementKind::Ddl(_)) {
+                Box::pin(self.check_syntax(job)).await?;
+            }
             self.commit(job.session).await?;
         }
         match kind {
@@ -117,6 +120,15 @@ impl Executor {
             | StatementKind::Update
             | StatementKind::Values => self.planned(job).await,
             _ => Box::pin(self.unplanned(job)).await,
+        }
+    }
+
+    /// A server that does not understand a statement does not commit before it either.
+    async fn check_syntax(&self, job: &mut Job<'_>) -> Result<()> {
+        let fine = Error::unsupported("a statement that any server understands");
+        match self.server_error(job, fine).await {
+            error if error.errno() == ErrorKind::Syntax.errno() => Err(error),
+            _ => Ok(()),
         }
     }
 

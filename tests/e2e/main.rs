@@ -9,6 +9,7 @@
 
 mod client;
 mod compare;
+mod ctl;
 mod demo;
 mod environment;
 mod generated;
@@ -272,6 +273,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("protocol", protocol::CASES),
         ("transactions", transactions::CASES),
         ("timeouts", timeouts::CASES),
+        ("ctl", ctl::CASES),
         ("memory", memory::CASES),
         ("load_data", load_data::CASES),
         ("hostile", hostile::CASES),

@@ -89,10 +89,10 @@ pub(super) const KEYS: &[Key] = keys! {
     "mysql.auth_plugin" = r#""caching_sha2_password""#,
         "Authentication plugin offered first: `caching_sha2_password` or `mysql_native_password`.",
         |draft, given| draft.config.mysql.auth_plugin = given.choice(&AUTH_PLUGINS)?;
-    "mysql.wait_timeout_s" = "28800",
+    "mysql.wait_timeout_s" = "28_800",
         "Seconds after which a client is disconnected that sends no command; a session may say otherwise (`SET wait_timeout`).",
         |draft, given| draft.config.mysql.wait_timeout_s = seconds_of_a_year(given)?;
-    "mysql.interactive_timeout_s" = "28800",
+    "mysql.interactive_timeout_s" = "28_800",
         "The same for clients that call themselves interactive, as `mysql` at a terminal does.",
         |draft, given| draft.config.mysql.interactive_timeout_s = seconds_of_a_year(given)?;
 

@@ -1,59 +1,93 @@
-//! A join of two tables whose rows meet on no shard: 10,000 rows with 100,000, as one statement and with one
-//! query per row, as a router without batches would do it.
+//! Joins of two tables whose rows meet on no shard: 10,000 rows with 100,000, as one statement and with one query per
+//! row, as a router without batches would do it. And a grouped aggregate over shards, whose cost follows its groups.
 
 use std::time::Instant;
 
 use crate::client::Client;
-use crate::targets::{KEYSPACE, Running, Target};
+use crate::load::Cpu;
+use crate::targets::{Running, Target};
 
-const JOIN: &str = "select count(*), sum(l.line), max(l.c) from sbtest1 s join line_items l on l.customer_id = s.k where l.line < 5";
+/// A statement, and what is asked for each row of the first table instead, with `{k}` for its value.
+struct Pair {
+    title: &'static str,
+    statement: &'static str,
+    of_row: &'static str,
+}
 
-/// Prints how long it takes, and how many statements the servers get for it.
+const PAIRS: [Pair; 3] = [
+    Pair {
+        title: "groups of 50,000 joined rows",
+        statement: "select count(*), sum(l.line), max(l.c) from sbtest1 s join line_items l on l.customer_id = s.k where l.line < 5",
+        of_row: "select l.line, l.c from line_items l where l.customer_id = {k} and l.line < 5",
+    },
+    Pair {
+        title: "50,000 joined rows",
+        statement: "select s.id, l.line, l.c from sbtest1 s join line_items l on l.customer_id = s.k where l.line < 5",
+        of_row: "select l.line, l.c from line_items l where l.customer_id = {k} and l.line < 5",
+    },
+    Pair {
+        title: "groups of 1,000,000 joined rows",
+        statement: "select s.k, count(*), sum(l.line) from sbtest1 s join line_items l on l.customer_id = s.k group by s.k",
+        of_row: "select count(*), sum(l.line) from line_items l where l.customer_id = {k}",
+    },
+];
+
+/// Prints how long the joins take, and how many queries the servers get for each.
 pub fn print(target: &Running, repeats: usize) -> Result<(), String> {
-    let mut client = login(target)?;
-    let mut times = Vec::new();
-    let before = statements(target)?;
-    for _ in 0..repeats.max(1) {
+    let mut client = Client::login(&target.options())?;
+    for pair in &PAIRS {
+        let mut times = Vec::new();
+        for _ in 0..repeats.max(1) {
+            let begin = Instant::now();
+            client.rows(pair.statement)?;
+            times.push(begin.elapsed().as_secs_f64() * 1_000.0);
+        }
+        times.sort_by(f64::total_cmp);
+        let joined = times[times.len() / 2];
+        let sent = match target.kind {
+            Target::Shardgate => {
+                let queries = client.rows(&format!("vexplain queries {}", pair.statement))?.len();
+                format!(", {queries} queries at the servers")
+            }
+            _ => String::new(),
+        };
         let begin = Instant::now();
-        client.rows(JOIN)?;
-        times.push(begin.elapsed().as_secs_f64() * 1_000.0);
+        for row in client.rows("select k from sbtest1")? {
+            let k = row[0].as_deref().unwrap_or("0");
+            client.rows(&pair.of_row.replace("{k}", k))?;
+        }
+        let row_by_row = begin.elapsed().as_secs_f64() * 1_000.0;
+        println!(
+            "  {:<12} {:<32} one statement {joined:.1} ms{sent}; a query per row {row_by_row:.0} ms ({:.0} ×)",
+            target.kind.name(),
+            pair.title,
+            row_by_row / joined
+        );
     }
-    let sent =
-        statements(target)?.zip(before).map(|(after, before)| (after - before) / repeats.max(1) as u64);
-    times.sort_by(f64::total_cmp);
-    let joined = times[times.len() / 2];
-    let begin = Instant::now();
-    for row in client.rows("select k from sbtest1")? {
-        let k = row[0].as_deref().unwrap_or("0");
-        client.rows(&format!(
-            "select l.line, l.c from line_items l where l.customer_id = {k} and l.line < 5"
-        ))?;
-    }
-    let row_by_row = begin.elapsed().as_secs_f64() * 1_000.0;
-    let sent = sent.map_or_else(String::new, |sent| format!(", {sent} statements at the servers"));
-    println!(
-        "  {:<12} one statement {joined:.1} ms{sent}; a query per row {row_by_row:.0} ms ({:.0} ×)",
-        target.kind.name(),
-        row_by_row / joined
-    );
     Ok(())
 }
 
-fn login(target: &Running) -> Result<Client, String> {
-    Ok(Client::login(&target.options())?)
-}
-
-/// What the shards' servers have been asked so far.
-fn statements(target: &Running) -> Result<Option<u64>, String> {
-    if target.kind != Target::Shardgate {
-        return Ok(None);
+/// Prints what the proxy's processor does for ten groups of more and more rows.
+pub fn print_groups(target: &Running, repeats: usize) -> Result<(), String> {
+    let mut client = Client::login(&target.options())?;
+    for lines in [1, 10, 100] {
+        let sql = format!(
+            "select line % 10, c < '5', count(*), max(c) from line_items where line < {lines} group by 1, 2"
+        );
+        client.rows(&sql)?;
+        let before = Cpu::now(target)?;
+        for _ in 0..repeats.max(1) * 5 {
+            client.rows(&sql)?;
+        }
+        let number = u32::try_from(repeats.max(1) * 5).map_err(|error| error.to_string())?;
+        let sample = Cpu::now(target)?.since(&before, f64::from(number), 0.0, None);
+        let proxy = sample.proxy_us.map_or_else(String::new, |proxy| format!("proxy {proxy:.0} µs, "));
+        println!(
+            "  {:<12} {:>7} rows: {proxy}servers {:.0} µs",
+            target.kind.name(),
+            lines * 1_000,
+            sample.server_us
+        );
     }
-    let mut total = 0;
-    for shard in ["-80", "80-"] {
-        let mut client = Client::login(&target.options().database(&format!("{KEYSPACE}:{shard}")))?;
-        let rows = client.rows("show global status like 'Questions'")?;
-        let count = rows.first().and_then(|row| row[1].as_deref()?.parse::<u64>().ok());
-        total += count.ok_or("a server does not count its statements")?;
-    }
-    Ok(Some(total))
+    Ok(())
 }

@@ -152,13 +152,14 @@ pub fn read_rows(
     Ok(Progress { rows: packets.saturating_sub(3 + eofs), bytes, complete: eofs == 2 })
 }
 
-struct Cpu {
+/// What processors have done so far.
+pub struct Cpu {
     proxy: Option<u64>,
     servers: u64,
 }
 
 impl Cpu {
-    fn now(target: &Running) -> Result<Self, String> {
+    pub fn now(target: &Running) -> Result<Self, String> {
         let proxy = target.process.map(|process| process.cpu_us()).transpose()?;
         let mut servers = 0;
         for server in &target.servers {
@@ -168,7 +169,7 @@ impl Cpu {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a benchmark are far below 2^52")]
-    fn since(&self, before: &Self, count: f64, rate: f64, p95_ms: Option<f64>) -> Sample {
+    pub fn since(&self, before: &Self, count: f64, rate: f64, p95_ms: Option<f64>) -> Sample {
         let per_query = |after: u64, before: u64| (after - before) as f64 / count.max(1.0);
         Sample {
             rate,

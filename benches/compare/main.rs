@@ -144,6 +144,10 @@ fn run(options: &Options) -> Result<(), String> {
         for target in &targets.list {
             join::print(target, options.repeats)?;
         }
+        println!("\na grouped aggregate, CPU per query");
+        for target in &targets.list {
+            join::print_groups(target, options.repeats)?;
+        }
         println!();
     }
     if options.wants("stream") {

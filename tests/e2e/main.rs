@@ -12,6 +12,7 @@ mod compare;
 mod ctl;
 mod demo;
 mod environment;
+mod gathers;
 mod generated;
 mod generated_writes;
 mod hold;
@@ -278,6 +279,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("load_data", load_data::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),
+        ("gathers", gathers::CASES),
         ("interrupt", interrupt::CASES),
         ("outage", outage::CASES),
     ]

@@ -6,7 +6,7 @@
 use super::super::arguments::{Arguments, Placeholders};
 use super::super::job::Job;
 use super::super::place;
-use super::super::scatter::{ShardAccess, ShardRows};
+use super::super::scatter::{ShardAccess, ShardRows, open_all};
 use super::super::session_values::SessionValues;
 use super::super::{Executor, GatherLimits};
 use super::keyspace;
@@ -23,7 +23,6 @@ use crate::sql::TableColumn;
 use crate::sql::ident::quoted;
 use crate::wire::row::text_fields;
 use crate::wire::{Command, Malformed};
-use futures_util::future::try_join_all;
 use std::sync::Arc;
 
 /// How a column's values travel.
@@ -360,13 +359,14 @@ impl Executor {
             ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
         let mut leases = Vec::with_capacity(queries.len());
         for (target, text) in queries {
+            if let Some(log) = &access.session.query_log {
+                log.push(&target, &text);
+            }
             let mut lease = access.lease(&target).await?;
             lease.sync_settings(&settings);
             leases.push((lease, text));
         }
-        let returns = job.session.returns.clone();
-        try_join_all(leases.into_iter().map(|(lease, text)| ShardRows::open(lease, text, returns.clone())))
-            .await
+        open_all(leases, &job.session.returns, None).await
     }
 }
 

@@ -249,6 +249,9 @@ impl Executor {
         let settings = load_settings();
         let needs = Needs { flavor: job.flavor(), settings: settings.hash() };
         let mut host = self.gateway().acquire(&target, &needs).await?;
+        if job.session.is_watched {
+            job.session.returns.note_used(&host);
+        }
         host.mark(SessionState::TEMPORARY_TABLE);
         host.sync_settings(&settings);
         super::exchange::settle(&mut host).await?;

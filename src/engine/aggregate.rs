@@ -34,7 +34,7 @@ struct Column {
 }
 
 enum State {
-    Avg { sum: usize, count: usize, total: Total, number: u64, decimals: u8 },
+    Avg { sum: usize, count: usize, total: Total, number: u64, decimals: u8, is_exact: bool },
     Count(u64),
     Extreme(Extreme),
     Sum(Total),
@@ -83,6 +83,15 @@ impl Aggregator {
             scratch: Vec::new(),
             has_given: false,
         })
+    }
+
+    /// Averages are compared as they are shown.
+    pub(super) fn round_averages(&mut self) {
+        for column in &mut self.columns {
+            if let State::Avg { is_exact, .. } = &mut column.state {
+                *is_exact = false;
+            }
+        }
     }
 
     /// Takes a row in; gives the group before it if the row begins another.
@@ -158,14 +167,14 @@ impl State {
             AggregateFunction::Sum => Ok(Self::Sum(Total::new(&columns[index])?)),
             AggregateFunction::Max { key } => extreme(key, true),
             AggregateFunction::Min { key } => extreme(key, false),
-            AggregateFunction::Avg { sum, count } => {
+            AggregateFunction::Avg { sum, count, is_exact } => {
                 let sum = find(*sum)?;
                 let total = Total::new(&columns[sum])?;
                 let decimals = columns[index].decimals;
                 if matches!(total, Total::Exact(_)) && decimals > SCALE_MAX {
                     return Err(Error::unsupported("AVG with more than 30 decimals over several shards"));
                 }
-                Ok(Self::Avg { sum, count: find(*count)?, total, number: 0, decimals })
+                Ok(Self::Avg { sum, count: find(*count)?, total, number: 0, decimals, is_exact: *is_exact })
             }
         }
     }
@@ -186,8 +195,9 @@ impl State {
     /// Appends the combined values and begins anew.
     fn take(&mut self, index: usize, out: &mut Vec<(usize, Option<Vec<u8>>)>) {
         match self {
-            Self::Avg { total, number, decimals, .. } => {
-                out.push((index, total.take_average(std::mem::take(number), *decimals)));
+            Self::Avg { total, number, decimals, is_exact, .. } => {
+                let average = total.take_average(std::mem::take(number), *decimals, *is_exact);
+                out.push((index, average));
             }
             Self::Count(count) => out.push((index, Some(std::mem::take(count).to_string().into_bytes()))),
             Self::Extreme(extreme) => match extreme.best.take() {
@@ -242,15 +252,19 @@ impl Total {
         }
     }
 
-    fn take_average(&mut self, count: u64, decimals: u8) -> Option<Vec<u8>> {
+    fn take_average(&mut self, count: u64, decimals: u8, is_exact: bool) -> Option<Vec<u8>> {
         match self {
             Self::Exact(sum) => {
                 let sum = sum.take()?;
                 let increment = decimals.saturating_sub(sum.scale());
+                if is_exact {
+                    return sum.quotient(count, increment).map(|average| average.to_text());
+                }
                 sum.divide(count, increment).map(|average| average.round(decimals).to_text())
             }
             Self::Double { sum, .. } => {
                 let sum = sum.take()?;
+                let decimals = if is_exact { ColumnDefinition::DECIMALS_NOT_FIXED } else { decimals };
                 #[expect(clippy::cast_precision_loss, reason = "the server divides by a double as well")]
                 (count > 0).then(|| double_text(sum / count as f64, decimals))
             }

@@ -99,6 +99,9 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
         columns.len().checked_sub(helpers).ok_or_else(|| Error::bug("more helpers than columns"))?;
     let keys = key_parts(nodes.merge, &columns, helpers)?;
     let mut stages = stages_of(&nodes, run, &columns, helpers)?;
+    if !streams.iter().any(RowStream::compares_averages_unrounded) {
+        stages.iter_mut().for_each(Stage::round_averages);
+    }
     if counts_all {
         count_what_is_limited(&mut stages);
     } else {

@@ -62,7 +62,11 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
             Some(meeting) => meeting,
             None => {
                 let columns = columns_of(&streams)?;
-                meeting.insert(Meeting::new(join, nodes, run, &rows, &columns, described.as_deref())?)
+                let mut first = Meeting::new(join, nodes, run, &rows, &columns, described.as_deref())?;
+                if !streams.iter().any(RowStream::compares_averages_unrounded) {
+                    first.stages.iter_mut().for_each(Stage::round_averages);
+                }
+                meeting.insert(first)
             }
         };
         let mut source = Source::new(streams, Vec::new());

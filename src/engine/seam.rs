@@ -63,6 +63,11 @@ pub trait RowStream: Send {
     /// The current row: the payload of a text-protocol row packet.
     fn row(&self) -> &[u8];
 
+    /// Does the server compare averages with all digits that it has of them, as MySQL does, or as it shows them?
+    fn compares_averages_unrounded(&self) -> bool {
+        false
+    }
+
     /// What the server said behind the last row.
     fn end(&self) -> StreamEnd;
 }

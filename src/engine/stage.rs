@@ -68,6 +68,13 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// Averages are compared as they are shown.
+    pub(super) fn round_averages(&mut self) {
+        if let Self::Aggregate(aggregator) = self {
+            aggregator.round_averages();
+        }
+    }
+
     /// May hold more rows than usual; bytes stay limited.
     pub(super) fn lift_row_limit(&mut self) {
         match self {

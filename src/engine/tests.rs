@@ -175,7 +175,8 @@ fn scalar_aggregates_of_nothing_are_zero_and_null() {
 fn averages_have_the_digits_of_their_column() {
     let average = ColumnDefinition { decimals: 9, ..column("a", ColumnType::NEWDECIMAL) };
     let columns = vec![average, column("s", ColumnType::NEWDECIMAL), column("c", ColumnType::LONGLONG)];
-    let function = AggregateFunction::Avg { sum: ColumnRef::Helper(0), count: ColumnRef::Helper(1) };
+    let function =
+        AggregateFunction::Avg { sum: ColumnRef::Helper(0), count: ColumnRef::Helper(1), is_exact: false };
     let tree = aggregate(Vec::new(), vec![(0, function)], true, 2);
     let tree = Primitive::Truncate(Truncate { helpers: 2, input: Box::new(tree) });
     let given = [
@@ -192,7 +193,8 @@ fn averages_of_approximate_numbers() {
     let average = ColumnDefinition { decimals: 31, ..column("a", ColumnType::DOUBLE) };
     let sum = ColumnDefinition { decimals: 31, ..column("s", ColumnType::DOUBLE) };
     let columns = vec![average, sum, column("c", ColumnType::LONGLONG)];
-    let function = AggregateFunction::Avg { sum: ColumnRef::Helper(0), count: ColumnRef::Helper(1) };
+    let function =
+        AggregateFunction::Avg { sum: ColumnRef::Helper(0), count: ColumnRef::Helper(1), is_exact: false };
     let tree = aggregate(Vec::new(), vec![(0, function)], true, 2);
     let tree = Primitive::Truncate(Truncate { helpers: 2, input: Box::new(tree) });
     let given = [vec![row(&["1.5", "1.5", "1"])], vec![row(&["1", "2", "3"])], vec![]];

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::Executor;
 use super::exchange::{Lease, settle};
 use crate::backend::pool::Needs;
-use crate::backend::{Killer, RowStream};
+use crate::backend::{Engine, Killer, RowStream};
 use crate::engine::{ResultSink, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
@@ -88,7 +88,7 @@ impl ShardExecutor for ShardAccess<'_> {
 
 /// Sends all queries and waits for the heads of the replies. An error of one shard ends what the others do: connections
 /// of a pool by being closed, those of the session by a `KILL QUERY`, because its transaction may go on.
-async fn open_all(
+pub(super) async fn open_all(
     leases: Vec<(ShardLease, Vec<u8>)>,
     is_binary: bool,
     returns: &Returns,
@@ -255,6 +255,10 @@ impl crate::engine::RowStream for ShardRows {
 
     fn row(&self) -> &[u8] {
         &self.row
+    }
+
+    fn compares_averages_unrounded(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.connection().version().engine == Engine::MySql)
     }
 
     fn end(&self) -> StreamEnd {

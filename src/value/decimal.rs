@@ -121,6 +121,12 @@ impl Decimal {
     /// The number divided by a count, as `AVG` does: `increment` more digits behind the point, rounded half
     /// away from zero. `None` for a count of zero, which is `NULL` in SQL.
     pub fn divide(&self, count: u64, increment: u8) -> Option<Self> {
+        let quotient = self.quotient(count, increment)?;
+        Some(quotient.round(self.scale.saturating_add(increment).min(SCALE_MAX)))
+    }
+
+    /// The same before it is rounded, as servers compare it and compute with it.
+    pub fn quotient(&self, count: u64, increment: u8) -> Option<Self> {
         if count == 0 {
             return None;
         }
@@ -137,7 +143,8 @@ impl Decimal {
             usize::from(increment).saturating_sub(groups(self.scale) * LIMB_DIGITS - usize::from(self.scale));
         let kept = groups(self.scale) + missing.div_ceil(LIMB_DIGITS);
         quotient.limbs.iter_mut().skip(INTEGER_LIMBS + kept).for_each(|limb| *limb = 0);
-        Some(quotient.round(self.scale.saturating_add(increment).min(SCALE_MAX)))
+        quotient.scale = u8::try_from(kept * LIMB_DIGITS).unwrap_or(SCALE_MAX).min(SCALE_MAX);
+        Some(quotient)
     }
 
     /// Rounded half away from zero to `scale` digits behind the point.

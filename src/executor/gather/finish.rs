@@ -12,7 +12,7 @@ use super::load::{Gathered, Loader, Travel, gather_settings};
 use super::load_settings;
 use super::table::definition;
 use crate::backend::pool::PooledConnection;
-use crate::backend::{RowStream, SessionSettings};
+use crate::backend::{Engine, RowStream, SessionSettings, SessionState};
 use crate::engine::{self, ResultSink, Run, ShardPart, StreamEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Finish, Piece, Template};
@@ -40,6 +40,12 @@ impl Executor {
     ) -> Result<Finished> {
         let snapshot = job.snapshot.clone();
         let mut host = self.host(job, keyspace, &snapshot).await?;
+        if finish.divides && host.version().engine != Engine::MariaDb {
+            host.unmark(SessionState::TEMPORARY_TABLE);
+            return Ok(Finished::Not(Error::unsupported(
+                "averages inside of expressions over several shards",
+            )));
+        }
         host.sync_settings(job.session.settings.backend());
         settle(&mut host).await?;
         let described = self.columns_of(job, &finish.description, &mut host).await?;

@@ -21,6 +21,8 @@ pub(crate) struct Item<'a> {
     pub(crate) alias: Option<&'a Ident>,
     /// The expression without its alias.
     pub(crate) range: Range<usize>,
+    /// What stands in its place, if it is not what the text says.
+    pub(crate) text: Option<Vec<Piece>>,
 }
 
 /// What is left of a SELECT above its shards' query.
@@ -108,6 +110,11 @@ impl<'a> Horizon<'a> {
     /// The text of an expression, fit for the servers.
     pub(crate) fn pieces(&self, range: &Range<usize>) -> Vec<Piece> {
         self.source.pieces(range.clone(), &self.analysis.edits).pieces
+    }
+
+    /// The text of a select item.
+    pub(crate) fn item_pieces(&self, item: &Item<'_>) -> Vec<Piece> {
+        item.text.clone().unwrap_or_else(|| self.pieces(&item.range))
     }
 
     /// A helper column with this text; an equal one is used again.
@@ -219,12 +226,12 @@ fn items<'a>(source: &Source<'_>, select: &'a Select, layout: &Layout) -> Result
     each.map(|(item, range)| {
         let range = range.clone();
         match item {
-            SelectItem::UnnamedExpr(expr) => Ok(Item { expr: Some(expr), alias: None, range }),
+            SelectItem::UnnamedExpr(expr) => Ok(Item { expr: Some(expr), alias: None, range, text: None }),
             SelectItem::ExprWithAlias { expr, alias } => {
                 let end = end_of_expression(source, &range, alias)?;
-                Ok(Item { expr: Some(expr), alias: Some(alias), range: range.start..end })
+                Ok(Item { expr: Some(expr), alias: Some(alias), range: range.start..end, text: None })
             }
-            _ => Ok(Item { expr: None, alias: None, range }),
+            _ => Ok(Item { expr: None, alias: None, range, text: None }),
         }
     })
     .collect()

@@ -99,6 +99,8 @@ pub enum AggregateFunction {
         sum: ColumnRef,
         /// The partial counts.
         count: ColumnRef,
+        /// With the digits that it is compared with, which are more than it shows.
+        is_exact: bool,
     },
     /// Counts are added up; nothing is 0.
     Count,
@@ -219,8 +221,9 @@ impl fmt::Display for AggregateColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let distinct = if self.is_distinct { "distinct " } else { "" };
         match &self.function {
-            AggregateFunction::Avg { sum, count } => {
-                write!(f, "avg({distinct}{}: {sum}/{count})", self.column)
+            AggregateFunction::Avg { sum, count, is_exact } => {
+                let exact = if *is_exact { " exact" } else { "" };
+                write!(f, "avg({distinct}{}: {sum}/{count}{exact})", self.column)
             }
             AggregateFunction::Count => write!(f, "count({distinct}{})", self.column),
             AggregateFunction::Max { key } => write!(f, "max({key})"),

@@ -16,4 +16,7 @@ pub struct Finish {
     pub rows: Box<Primitive>,
     /// The rest of the query, over the table [`super::Piece::Gathered`] 0.
     pub query: Template,
+    /// Averages are computed with as a sum divided by a count: MySQL rounds that, but not
+    /// an average.
+    pub divides: bool,
 }

@@ -5,8 +5,10 @@
 
 use super::{position, same_item, split_aggregate};
 use crate::error::{Error, Result};
-use crate::plan::operator::Horizon;
-use crate::plan::primitive::{ColumnRef, Comparison, Condition, Predicate};
+use crate::plan::operator::{Horizon, joined};
+use crate::plan::primitive::{
+    AggregateColumn, AggregateFunction, ColumnRef, Comparison, Condition, Piece, Predicate,
+};
 use crate::plan::semantics::conjunct::constant;
 use crate::plan::semantics::walk::{self, bare};
 use crate::sql::ast::{BinaryOperator, Expr, UnaryOperator};
@@ -38,6 +40,11 @@ fn predicate(horizon: &mut Horizon<'_>, expr: &Expr) -> Result<Predicate> {
             }
         }
         Expr::Between { expr, negated, low, high } => {
+            let column = column_of(horizon, bare(expr))?;
+            if exact(horizon, column)? != column {
+                // MariaDB rounds an average for comparisons, but not here.
+                return Err(refusal());
+            }
             let parts = vec![
                 compare(horizon, expr, Comparison::GreaterOrEqual, low)?,
                 compare(horizon, expr, Comparison::LessOrEqual, high)?,
@@ -79,7 +86,29 @@ fn compare(
 ) -> Result<Predicate> {
     let value = constant(value).ok_or_else(refusal)?;
     let column = column_of(horizon, bare(expr))?;
+    let column = exact(horizon, column)?;
     Ok(Predicate::Compare(Condition { column, comparison, value }))
+}
+
+/// MySQL compares an average with more digits than it shows: a helper column has them.
+fn exact(horizon: &mut Horizon<'_>, column: ColumnRef) -> Result<ColumnRef> {
+    let mut columns = horizon.aggregate.iter().flat_map(|parts| &parts.columns);
+    let Some(known) = columns.find(|known| known.column == column) else { return Ok(column) };
+    let AggregateFunction::Avg { sum, count, is_exact: false } = known.function else { return Ok(column) };
+    let is_distinct = known.is_distinct;
+    let mut text = vec![Piece::text("(")];
+    text.extend(match column {
+        ColumnRef::Visible(index) => horizon.item_pieces(&horizon.items[index as usize]),
+        ColumnRef::Helper(index) => horizon.helper_texts()[index as usize].clone(),
+    });
+    text.push(Piece::text(")"));
+    let column = horizon.helper(joined(text));
+    let function = AggregateFunction::Avg { sum, count, is_exact: true };
+    let parts = horizon.aggregate.as_mut().ok_or_else(refusal)?;
+    if !parts.columns.iter().any(|known| known.column == column) {
+        parts.columns.push(AggregateColumn { column, function, is_distinct });
+    }
+    Ok(column)
 }
 
 /// The column that holds an aggregate or a group key; an aggregate that is not in the select list becomes a

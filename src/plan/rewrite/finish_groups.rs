@@ -11,7 +11,7 @@ use super::filter_groups::call_range;
 use super::{is_constant, merge_order, position, split_aggregate};
 use crate::error::{Error, Result};
 use crate::plan::operator::{AggregateParts, Horizon, Item};
-use crate::plan::primitive::{Finish, Piece, Primitive, Template};
+use crate::plan::primitive::{AggregateColumn, AggregateFunction, Finish, Piece, Primitive, Template};
 use crate::plan::semantics::analyze::{group_exprs, order_exprs};
 use crate::plan::semantics::walk::{self, Part, bare};
 use crate::plan::semantics::{Analysis, Block};
@@ -49,7 +49,9 @@ pub(super) fn apply_to(
     let mut horizon = Horizon::new(source, query, select, analysis, block)?;
     let description = without_rows(&original, analysis.all_edits());
     let definition = groups.definition(&mut horizon)?;
-    Ok(Finish { definition, description, rows: Box::new(tree(groups.combine(horizon)?)?), query: rest })
+    let divides = groups.columns.iter().any(|column| column.part.is_some());
+    let rows = Box::new(tree(groups.combine(horizon)?)?);
+    Ok(Finish { definition, description, rows, query: rest, divides })
 }
 
 fn refuse(horizon: &Horizon<'_>) -> Result<()> {
@@ -87,6 +89,8 @@ fn computed<'h, 'a: 'h>(horizon: &'h Horizon<'a>) -> impl Iterator<Item = &'a Ex
 struct Column<'a> {
     item: Item<'a>,
     is_key: bool,
+    /// The sum or the count that an average is made of, and the average's column.
+    part: Option<(AggregateFunction, usize)>,
 }
 
 /// What the shards and the router make: keys first, then aggregates.
@@ -108,12 +112,51 @@ impl<'a> Groups<'a> {
             if has_query(item.expr)? {
                 return Err(refusal());
             }
-            groups.columns.push(Column { item, is_key: true });
+            groups.columns.push(Column { item, is_key: true, part: None });
         }
         for expr in computed(horizon) {
             groups.add_aggregates(horizon, expr)?;
         }
+        let items = horizon.items.iter().filter_map(|item| item.expr);
+        let order = order_exprs(horizon.query.order_by.as_ref());
+        let inner = items.chain(order).filter(|expr| !walk::is_aggregate(bare(expr)));
+        let mut is_inner = false;
+        for expr in inner.chain(&horizon.select.having) {
+            is_inner |= has_average(expr)?;
+        }
+        if let Some(having) = &horizon.select.having {
+            // It may name one by its alias.
+            is_inner |= horizon.mentions_alias(having)?;
+        }
+        if is_inner {
+            groups.add_parts_of_averages(horizon)?;
+        }
         Ok(groups)
+    }
+
+    /// An average has more digits inside of an expression than it shows: sums and counts give it anew.
+    fn add_parts_of_averages(&mut self, horizon: &Horizon<'a>) -> Result<()> {
+        for index in 0..self.columns.len() {
+            let item = self.columns[index].item.clone();
+            let Some(Expr::Function(function)) = item.expr.filter(|_| !self.columns[index].is_key) else {
+                continue;
+            };
+            if walk::function_name(function).as_deref() != Some("avg") {
+                continue;
+            }
+            if walk::is_distinct(function) {
+                return Err(refusal());
+            }
+            let argument = horizon.pieces(&split_aggregate::argument_range(horizon, &item.range)?);
+            for (name, part) in [("sum(", AggregateFunction::Sum), ("count(", AggregateFunction::Count)] {
+                let mut text = vec![Piece::text(name)];
+                text.extend(argument.iter().cloned());
+                text.push(Piece::text(")"));
+                let item = Item { text: Some(text), ..item.clone() };
+                self.columns.push(Column { item, is_key: false, part: Some((part, index)) });
+            }
+        }
+        Ok(())
     }
 
     /// A column for each aggregate call in `expr`.
@@ -121,8 +164,8 @@ impl<'a> Groups<'a> {
         if walk::is_aggregate(expr) {
             let range = call_range(horizon, expr).ok_or_else(refusal)?;
             if self.aggregate(expr).is_none() {
-                let item = Item { expr: Some(expr), alias: None, range };
-                self.columns.push(Column { item, is_key: false });
+                let item = Item { expr: Some(expr), alias: None, range, text: None };
+                self.columns.push(Column { item, is_key: false, part: None });
             }
             return Ok(());
         }
@@ -139,7 +182,8 @@ impl<'a> Groups<'a> {
 
     /// The statement over the temporary table.
     fn rest(&self, horizon: &Horizon<'a>) -> Result<Template> {
-        let mut rest = Rest { groups: self, horizon, edits: horizon.analysis.edits.clone() };
+        let edits = horizon.analysis.edits.clone();
+        let mut rest = Rest { groups: self, horizon, edits, is_exact: false };
         let mut text = Template::default();
         text.push_text(if horizon.shape.is_distinct { b"select distinct " } else { b"select " });
         for (index, item) in horizon.items.iter().enumerate() {
@@ -167,7 +211,7 @@ impl<'a> Groups<'a> {
         let mut pieces = Vec::new();
         for (index, column) in self.columns.iter().enumerate() {
             pieces.push(Piece::text(if index == 0 { "" } else { ", " }));
-            pieces.extend(horizon.pieces(&column.item.range));
+            pieces.extend(horizon.item_pieces(&column.item));
             pieces.push(Piece::text(&format!(" as {}", name(index))));
         }
         horizon.edits.forget(&list);
@@ -194,7 +238,15 @@ impl<'a> Groups<'a> {
         for (index, column) in self.columns.iter().enumerate() {
             let visible = horizon.visible(index).ok_or_else(refusal)?;
             let expr = column.item.expr.ok_or_else(refusal)?;
-            if !column.is_key {
+            if let Some((function, _)) = &column.part {
+                let function = function.clone();
+                let columns = horizon.aggregate.as_mut().map(|parts| &mut parts.columns);
+                columns.ok_or_else(refusal)?.push(AggregateColumn {
+                    column: visible,
+                    function,
+                    is_distinct: false,
+                });
+            } else if !column.is_key {
                 split_aggregate::add_column(&mut horizon, expr, &column.item.range, visible)?;
             } else if !is_constant(expr)? {
                 let key = horizon.sort_key(expr, &column.item.range, visible)?;
@@ -237,7 +289,7 @@ fn has_query(expr: Option<&Expr>) -> Result<bool> {
 
 /// The expression that a GROUP BY item stands for, and where it stands.
 fn group_item<'a>(horizon: &Horizon<'a>, expr: &'a Expr, range: &Range<usize>) -> Result<Item<'a>> {
-    let itself = || Item { expr: Some(expr), alias: None, range: range.clone() };
+    let itself = || Item { expr: Some(expr), alias: None, range: range.clone(), text: None };
     let selected = match split_aggregate::group_item(horizon, expr)? {
         split_aggregate::Group::Name => return Err(refusal()),
         split_aggregate::Group::Expression => return Ok(itself()),
@@ -264,6 +316,8 @@ struct Rest<'g, 'a> {
     groups: &'g Groups<'a>,
     horizon: &'g Horizon<'a>,
     edits: Edits,
+    /// Averages are made of their sums and counts.
+    is_exact: bool,
 }
 
 impl<'a> Rest<'_, 'a> {
@@ -273,7 +327,7 @@ impl<'a> Rest<'_, 'a> {
 
     fn item(&mut self, item: &Item<'a>, text: &mut Template) -> Result<()> {
         let expr = item.expr.ok_or_else(refusal)?;
-        refuse_averages_in(expr)?;
+        self.is_exact = !walk::is_aggregate(bare(expr));
         self.replace(expr, &item.range, false)?;
         append(text, self.pieces(&item.range));
         let name: Option<String> = match (item.alias, expr) {
@@ -299,9 +353,7 @@ impl<'a> Rest<'_, 'a> {
             return Err(refusal());
         };
         let range = first.start..last.end;
-        if has_average(having)? {
-            return Err(refusal());
-        }
+        self.is_exact = true;
         self.replace_aliases(having)?;
         self.replace(having, &range, true)?;
         text.push_text(b" where ");
@@ -318,11 +370,13 @@ impl<'a> Rest<'_, 'a> {
                 // A column and an alias of one name: the server knows which is meant.
                 return Err(refusal());
             }
-            if self.horizon.items[index].expr.map(has_average).transpose()?.unwrap_or(true) {
-                return Err(refusal());
-            }
             let mut pieces = vec![Piece::text("(")];
-            pieces.extend(self.pieces(&self.horizon.items[index].range));
+            match self.horizon.items[index].expr.map(bare) {
+                Some(item) if walk::is_aggregate(item) => {
+                    pieces.push(Piece::text(&self.held(item).ok_or_else(refusal)?));
+                }
+                _ => pieces.extend(self.pieces(&self.horizon.items[index].range)),
+            }
             pieces.push(Piece::text(")"));
             let range = self.horizon.source.ident_range(name)?;
             self.edits.forget(&range);
@@ -353,7 +407,7 @@ impl<'a> Rest<'_, 'a> {
             if self.horizon.mentions_alias(expr)? {
                 return Err(refusal());
             }
-            refuse_averages_in(expr)?;
+            self.is_exact = !walk::is_aggregate(bare(expr));
             self.replace(expr, &range, false)?;
         }
         text.push_text(b" ");
@@ -397,7 +451,13 @@ impl<'a> Rest<'_, 'a> {
     fn held(&self, expr: &Expr) -> Option<String> {
         let column = |index: usize| format!("{TABLE}.{}", name(index));
         if walk::is_aggregate(expr) {
-            return self.groups.aggregate(expr).map(column);
+            let index = self.groups.aggregate(expr)?;
+            let is_part = |held: &Column<'_>| matches!(held.part, Some((_, average)) if average == index);
+            let first = self.groups.columns.iter().position(is_part).filter(|_| self.is_exact);
+            // The count stands behind the sum.
+            return Some(
+                first.map_or_else(|| column(index), |sum| format!("({} / {})", column(sum), column(sum + 1))),
+            );
         }
         let keys = self.groups.columns.iter().take_while(|column| column.is_key);
         let same = keys.clone().position(|key| key.item.expr.map(bare) == Some(bare(expr)));
@@ -435,11 +495,6 @@ impl<'a> Rest<'_, 'a> {
         self.edits.replace(range, vec![Piece::text(text)]);
         Ok(())
     }
-}
-
-/// An average has more digits inside of an expression than it shows, and only its server knows them.
-fn refuse_averages_in(expr: &Expr) -> Result<()> {
-    if has_average(expr)? && !walk::is_aggregate(bare(expr)) { Err(refusal()) } else { Ok(()) }
 }
 
 fn has_average(expr: &Expr) -> Result<bool> {

@@ -15,8 +15,8 @@ use crate::plan::primitive::{
     Primitive, Routing, Several, Sort, SortKey, Template,
 };
 use crate::sql::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, FunctionArguments, Ident, JoinConstraint, JoinOperator, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
+    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor,
 };
 use crate::sql::ident::name_of;
 use crate::sql::{Token, TokenKind, Tokenizer};
@@ -269,7 +269,7 @@ impl<'a> Tables<'a> {
         let mut has_rest = [false; 2];
         let mut columns = Vec::new();
         let visible = (0_u32..).zip(&horizon.items).map(|(index, item)| match item.expr {
-            Some(_) => (ColumnRef::Visible(index), Some(horizon.pieces(&item.range))),
+            Some(_) => (ColumnRef::Visible(index), Some(horizon.item_pieces(item))),
             None => (ColumnRef::Visible(index), None),
         });
         let helpers = (0_u32..)
@@ -453,9 +453,8 @@ fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
     let order = super::super::semantics::analyze::order_exprs(horizon.query.order_by.as_ref());
     for expr in items.chain(&horizon.select.having).chain(order) {
         let is_distinct = walk::any(expr, &mut |part| {
-            matches!(part, Expr::Function(function) if walk::is_aggregate(part)
-                && matches!(&function.args, FunctionArguments::List(list)
-                    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct)))
+            matches!(part, Expr::Function(function)
+                if walk::is_aggregate(part) && walk::is_distinct(function))
         })?;
         if is_distinct {
             return Err(Error::unsupported("DISTINCT aggregates over a join across shards"));
@@ -464,7 +463,7 @@ fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
     let mut columns = Vec::new();
     for column in &parts.columns {
         match column.function {
-            AggregateFunction::Avg { sum, count } => columns.extend([sum, count]),
+            AggregateFunction::Avg { sum, count, .. } => columns.extend([sum, count]),
             AggregateFunction::Count | AggregateFunction::Sum => columns.push(column.column),
             AggregateFunction::Max { .. } | AggregateFunction::Min { .. } => {}
         }
@@ -490,7 +489,7 @@ fn known(horizon: &Horizon<'_>) -> Vec<ColumnRef> {
     compared.for_each(|key| add(key, false));
     for column in horizon.aggregate.iter().flat_map(|parts| &parts.columns) {
         known.push(column.column);
-        if let AggregateFunction::Avg { sum, count } = column.function {
+        if let AggregateFunction::Avg { sum, count, .. } = column.function {
             known.extend([sum, count]);
         }
     }

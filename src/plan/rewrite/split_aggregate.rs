@@ -100,7 +100,7 @@ fn function_of(expr: &Expr) -> Option<&Function> {
 }
 
 /// The text between the parentheses of `avg(distinct x)`, without DISTINCT.
-fn argument_range(horizon: &Horizon<'_>, range: &Range<usize>) -> Result<Range<usize>> {
+pub(super) fn argument_range(horizon: &Horizon<'_>, range: &Range<usize>) -> Result<Range<usize>> {
     let tokens = horizon.source.tokens();
     let first = tokens.partition_point(|token| (token.span.start as usize) < range.start);
     let last = tokens.partition_point(|token| (token.span.end as usize) <= range.end);
@@ -141,7 +141,7 @@ fn average_parts(horizon: &mut Horizon<'_>, argument: &Range<usize>, is_distinct
         pieces.push(Piece::text(")"));
         horizon.helper(super::super::operator::joined(pieces))
     };
-    AggregateFunction::Avg { sum: part("sum"), count: part("count") }
+    AggregateFunction::Avg { sum: part("sum"), count: part("count"), is_exact: false }
 }
 
 /// Makes the argument of a DISTINCT aggregate a key. False: its values are on one shard each, so that results of

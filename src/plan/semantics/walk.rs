@@ -4,8 +4,8 @@
 
 use crate::error::{Error, Result};
 use crate::sql::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Query,
-    WindowType,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Query, WindowType,
 };
 
 /// A part of an expression.
@@ -172,6 +172,12 @@ pub(crate) fn is_aggregate(expr: &Expr) -> bool {
     ];
     matches!(expr, Expr::Function(function) if function.over.is_none()
         && function_name(function).is_some_and(|name| NAMES.contains(&name.as_str())))
+}
+
+/// Is it called with DISTINCT?
+pub(crate) fn is_distinct(function: &Function) -> bool {
+    matches!(&function.args, FunctionArguments::List(list)
+        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
 }
 
 /// Does it contain an aggregate function outside of sub-queries?

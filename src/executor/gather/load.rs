@@ -366,7 +366,7 @@ impl Executor {
             lease.sync_settings(&settings);
             leases.push((lease, text));
         }
-        open_all(leases, &job.session.returns, None).await
+        open_all(leases, false, &job.session.returns, None).await
     }
 }
 

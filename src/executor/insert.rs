@@ -59,7 +59,9 @@ impl Executor {
         let insert = with_keys.as_ref().unwrap_or(insert);
         let is_upsert = insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0);
         if is_upsert && !links.is_empty() {
-            return Err(Error::unsupported("ON DUPLICATE KEY UPDATE of vindex columns with managed foreign keys"));
+            return Err(Error::unsupported(
+                "ON DUPLICATE KEY UPDATE of vindex columns with managed foreign keys",
+            ));
         }
         let (outcome, has_numbers) = match &insert.rows {
             InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, links).await?,

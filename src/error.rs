@@ -46,6 +46,9 @@ pub const ERRNO_READ_ONLY_TRANSACTION: u16 = 1792;
 /// `ER_DUP_ENTRY`: a unique key has the value already.
 pub const ERRNO_DUPLICATE_ENTRY: u16 = 1062;
 
+/// The SQLSTATE of [`ERRNO_DUPLICATE_ENTRY`].
+pub const SQLSTATE_DUPLICATE_ENTRY: [u8; 5] = *b"23000";
+
 /// ER_XAER_NOTA: no prepared branch has this XID.
 pub const ERRNO_UNKNOWN_XID: u16 = 1397;
 

@@ -7,7 +7,7 @@ use super::super::inner::Inner;
 use super::super::place;
 use crate::backend::Engine;
 use crate::engine::{self, LookupEntry, LookupTable, field_value, owners, place_of_values};
-use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result, SQLSTATE_DUPLICATE_ENTRY};
 use crate::gateway::Target;
 use crate::topology::{KeyspaceId, KeyspaceName};
 use crate::value::Value;
@@ -252,7 +252,7 @@ impl Inner<'_> {
         let is_mariadb = shards.any(|shard| shard.connection.version().engine == Engine::MariaDb);
         let key = if is_mariadb { "key" } else { "table.key" };
         let text = format!("Duplicate entry '{}' for key '{key}'", values.join("-"));
-        let error = Error::from_backend(ERRNO_DUPLICATE_ENTRY, *b"23000", text.as_bytes());
+        let error = Error::from_backend(ERRNO_DUPLICATE_ENTRY, SQLSTATE_DUPLICATE_ENTRY, text.as_bytes());
         self.owners_words(lookup, &error).await
     }
 

@@ -98,7 +98,7 @@ impl Generator<'_> {
         let has_names = self.random.chance(30);
         let mut sql = with + &if has_names { select.named("k") } else { select.plain() };
         // MariaDB sorts no super-aggregates.
-        let is_ordered = self.random.chance(55) && !(select.is_rollup && !self.is_mysql());
+        let is_ordered = self.random.chance(55) && (!select.is_rollup || self.is_mysql());
         if is_ordered {
             let mut keys = Vec::new();
             if self.random.chance(25) && select.verb == "select" {

@@ -10,7 +10,6 @@ use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, PlanContext};
 use crate::sql::statement::{LoadData, LoadField, parse_load};
 use crate::sql::{LexFlags, Lexed};
-use crate::vschema::model::ForeignKeyMode;
 use crate::vschema::{ColumnType, Table, TableKind};
 
 /// A variable that takes the field whose place is taken by a generated column.
@@ -40,10 +39,6 @@ pub(crate) fn load(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
     let is_pinned = matches!(table.kind, TableKind::Pinned(_));
     let rows = if needs_rows(&table) || is_copied || is_pinned {
         refuse_forms(&load, &table, lexed, &source)?;
-        let schema = ctx.vschema.keyspace(&table.keyspace);
-        if schema.is_some_and(|schema| schema.foreign_key_mode() == ForeignKeyMode::Managed) {
-            return Err(Error::unsupported("LOAD DATA over several shards with managed foreign keys"));
-        }
         Some(Box::new(rows(&load, &table, &mut edits)?))
     } else {
         None

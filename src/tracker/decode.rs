@@ -10,7 +10,7 @@ use crate::schema::{
 type Row = [Option<Vec<u8>>];
 
 /// The relations that the rows describe. The columns of each of the three results are those that
-/// [`super::read`] asks for; rows of one table stand together.
+/// [`super::read()`] asks for; rows of one table stand together.
 pub(super) fn relations(
     columns: &ControlResult,
     keys: &ControlResult,

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::limits::TABLE_SHAPES_KEPT_MAX;
 use crate::schema::{self, Generation, KeyKind, Relation};
+use crate::sql::ident::quoted;
 use crate::topology::{Destination, KeyspaceName};
 use crate::value::quote_string;
 use crate::vschema::Table;
@@ -135,6 +136,24 @@ impl Executor {
     /// Forgets all shapes: a statement changes tables.
     pub(super) fn forget_shapes(&self) {
         self.shapes.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The unique keys in the order in which a server looks for duplicates.
+    pub(super) async fn unique_in_order(
+        &self,
+        job: &Job<'_>,
+        table: &Table,
+        shape: &TableShape,
+    ) -> Result<Vec<UniqueKey>> {
+        let mut keys = shape.unique.clone();
+        if keys.iter().filter(|key| *key.name != *"PRIMARY").count() > 1 {
+            // No table of information_schema tells it on both engines; this statement's rows do by their order.
+            let mut connection = self.shape_connection(job, table).await?;
+            let rows = connection.query_all(&format!("show index from {}", quoted(&table.name))).await?.rows;
+            const KEY_NAME: usize = 2;
+            keys.sort_by_key(|key| rows.iter().position(|row| field(row, KEY_NAME) == *key.name));
+        }
+        Ok(keys)
     }
 
     /// Do foreign keys refer to the table?

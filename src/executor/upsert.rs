@@ -44,7 +44,7 @@ impl Executor {
             let at = upsert.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
             at.and_then(|at| u32::try_from(at).ok())
         };
-        for key in &shape.unique {
+        for key in self.unique_in_order(job, &found.table, &shape).await? {
             if key.columns.iter().any(|column| column.is_empty()) {
                 let text = format!(
                     "ON DUPLICATE KEY UPDATE with the unique key {}, a part of which is no column",

@@ -186,8 +186,16 @@ async fn replies_are_forwarded_and_read() {
             let (summary, _) = forward(&mut connection, "UPDATE t SET v = v WHERE v = 'a'").await.unwrap();
             assert_eq!(summary.affected_rows, u64::from(flavor.found_rows));
             assert!(connection.is_reusable());
-            let error = forward(&mut connection, "LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE t").await;
-            assert_eq!(error.unwrap_err().kind(), None, "a server refuses what was not agreed to");
+            // MySQL refuses by itself; MariaDB asks for the file, which nobody was to send here.
+            let mut other = connect(&server, flavor).await;
+            let error = forward(&mut other, "LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE t").await;
+            let refusal = match server.engine() {
+                Engine::MySql => None,
+                Engine::MariaDb => Some(ErrorKind::BackendProtocol),
+            };
+            assert_eq!(error.unwrap_err().kind(), refusal);
+            assert_eq!(other.is_reusable(), refusal.is_none());
+            drop(other);
 
             connection.queue(&Command::Query(b"SELECT id, v FROM t ORDER BY id"));
             connection.flush().await.unwrap();

@@ -35,6 +35,19 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// Another text of the router's own, run on the way of this statement and for the same session.
+    pub(super) fn inner<'b>(&'b mut self, text: &'b [u8], lexed: &'b Lexed) -> Job<'b> {
+        Job {
+            session: &mut *self.session,
+            client: &mut *self.client,
+            snapshot: self.snapshot.clone(),
+            text,
+            lexed,
+            execution: None,
+            more_results: false,
+        }
+    }
+
     /// The status flags of this statement's reply.
     pub(super) fn status(&self) -> StatusFlags {
         let mut status = self.session.status();

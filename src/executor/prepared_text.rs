@@ -53,15 +53,7 @@ impl Executor {
     async fn judge(&self, job: &mut Job<'_>, text: &[u8]) -> Result<()> {
         let mut lexed = Lexed::new();
         let outcome = lex(text, 0, &job.session.settings.lex_options(), &mut lexed);
-        let mut inner = Job {
-            session: &mut *job.session,
-            client: &mut *job.client,
-            snapshot: job.snapshot.clone(),
-            text,
-            lexed: &lexed,
-            execution: None,
-            more_results: false,
-        };
+        let mut inner = job.inner(text, &lexed);
         match outcome {
             Ok(()) => self.describe_statement(&mut inner).await.map(drop),
             Err(error) => Err(self.server_error(&mut inner, error).await),

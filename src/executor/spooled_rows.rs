@@ -35,18 +35,7 @@ impl Executor {
         let (found_rows, row_count) = (job.session.found_rows, job.session.row_count);
         let diagnostics = job.session.diagnostics.clone();
         job.client.begin_spool(Spool::new(self.options().cursor_space.clone()));
-        let outcome = {
-            let mut inner = Job {
-                session: &mut *job.session,
-                client: &mut *job.client,
-                snapshot: job.snapshot.clone(),
-                text,
-                lexed: &lexed,
-                execution: None,
-                more_results: false,
-            };
-            Box::pin(self.dispatch(&mut inner)).await
-        };
+        let outcome = Box::pin(self.dispatch(&mut job.inner(text, &lexed))).await;
         let spooled = job.client.end_spool().await;
         (job.session.found_rows, job.session.row_count) = (found_rows, row_count);
         job.session.diagnostics = diagnostics;

@@ -4,7 +4,6 @@ use futures_util::future::join_all;
 
 use super::Executor;
 use super::compound::Compound;
-use super::exchange::Lease;
 use super::write::{STATEMENT_SAVEPOINT, change, outcome_of};
 use crate::backend::pool::Needs;
 use crate::engine::WriteOutcome;
@@ -71,14 +70,8 @@ impl Executor {
         target: &Target,
         text: &[u8],
     ) -> Result<WriteOutcome> {
-        let mut lease = self.lease(session, target, needs).await?;
-        if let Lease::Held(index) = lease {
-            session.transaction.shards[index].has_written = true;
-        }
-        let changed = change(lease.connection(&mut session.transaction), text, true).await;
-        drop(lease);
-        self.drop_lost_shards(session);
-        Ok(noted(changed?, &mut session.diagnostics))
+        let changed = self.change_at(session, needs, target, text, true).await?;
+        Ok(noted(changed, &mut session.diagnostics))
     }
 
     /// Takes back what a target has done since its last step with a savepoint.

@@ -72,16 +72,28 @@ impl Executor {
         target: &Target,
         text: &[u8],
     ) -> Result<WriteOutcome> {
+        let (summary, warnings) = self.change_at(session, needs, target, text, false).await?;
+        session.diagnostics = warnings;
+        Ok(outcome_of(&summary))
+    }
+
+    /// The same, with what the server said; `with_savepoint` as [`change`] has it.
+    pub(super) async fn change_at(
+        &self,
+        session: &mut Session,
+        needs: &Needs,
+        target: &Target,
+        text: &[u8],
+        with_savepoint: bool,
+    ) -> Result<Changed> {
         let mut lease = self.lease(session, target, needs).await?;
         if let Lease::Held(index) = lease {
             session.transaction.shards[index].has_written = true;
         }
-        let outcome = change(lease.connection(&mut session.transaction), text, false).await;
+        let changed = change(lease.connection(&mut session.transaction), text, with_savepoint).await;
         drop(lease);
         self.drop_lost_shards(session);
-        let (summary, warnings) = outcome?;
-        session.diagnostics = warnings;
-        Ok(outcome_of(&summary))
+        changed
     }
 
     /// Statements that end transactions by themselves: what failed where is told.

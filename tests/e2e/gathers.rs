@@ -2,10 +2,9 @@
 //! that dies. Afterwards no temporary table is left, no server works on, and every connection can be used. And how
 //! many queries a join takes.
 
-use std::time::{Duration, Instant};
-
 use crate::client::{Client, Reply};
 use crate::environment::Environment;
+use crate::interrupt::until;
 use crate::protocol::Case;
 use crate::servers::Engine;
 
@@ -19,7 +18,6 @@ pub const CASES: &[Case] = &[
     ("gather_death_of_its_host", death_of_its_host),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// In the text of what runs long at the host.
 const MARK: &str = "sleep(33)";
 /// Rows meet by a comparison, which is no join that the router makes itself.
@@ -36,17 +34,6 @@ fn client(environment: &Environment) -> Result<Client, String> {
 
 fn another(environment: &Environment) -> Result<Client, String> {
     Ok(Client::login(&environment.router_options().database("s2"))?)
-}
-
-fn until(what: &str, mut check: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
-    let begin = Instant::now();
-    while !check()? {
-        if begin.elapsed() > PATIENCE {
-            return Err(format!("{what} after {PATIENCE:?}"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// A number from every server, those that are dead left out.

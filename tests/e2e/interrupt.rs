@@ -64,7 +64,7 @@ fn expect_rows(client: &mut Client, sql: &str, wanted: &[&str]) -> Result<(), St
     if found == wanted { Ok(()) } else { Err(format!("{sql}: wanted {wanted:?}, got {found:?}")) }
 }
 
-fn until(what: &str, mut check: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+pub fn until(what: &str, mut check: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
     let begin = Instant::now();
     while !check()? {
         if begin.elapsed() > PATIENCE {

@@ -206,15 +206,7 @@ impl Executor {
         })?;
         // What servers warn of on the way is not about the client's statement.
         let diagnostics = std::mem::take(&mut job.session.diagnostics);
-        let mut inner = Job {
-            session: &mut *job.session,
-            client: &mut *job.client,
-            snapshot: job.snapshot.clone(),
-            text,
-            lexed: &lexed,
-            execution: None,
-            more_results: false,
-        };
+        let mut inner = job.inner(text, &lexed);
         let outcome = Box::pin(self.managed_change(&mut inner, &plan, chain)).await;
         job.session.diagnostics = diagnostics;
         outcome.map(drop)

@@ -98,6 +98,9 @@ impl Executor {
     /// The connection for a statement at `target`: the one that the session holds, or one from the pool, which the
     /// session holds from now on if a transaction is open. What must be said to it first is queued.
     pub(super) async fn lease(&self, session: &mut Session, target: &Target, needs: &Needs) -> Result<Lease> {
+        if session.is_watched && session.returns.is_given_up() {
+            return Err(super::interrupt::interrupted());
+        }
         let settings = Arc::clone(session.statement_settings());
         let system_database = session.target.system_database.clone();
         let mode = session.settings.transaction_mode;

@@ -71,7 +71,7 @@ impl Executor {
                     // The server's own word for it may pass by undecoded.
                     watch.entry().set_timed_out(self.in_words_of(reason, interrupted()));
                 }
-                outcome = Box::pin(kill_at_servers(returns.used(), statement)).await;
+                outcome = Box::pin(kill_at_servers(returns.give_up(), statement)).await;
             }
             (reason, outcome)
         };
@@ -154,7 +154,7 @@ enum Reason {
     TransactionTimedOut,
 }
 
-fn interrupted() -> Error {
+pub(super) fn interrupted() -> Error {
     Error::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
 }
 

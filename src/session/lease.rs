@@ -4,6 +4,7 @@
 //! transaction must find its way back from there.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::transaction::ShardSession;
@@ -13,7 +14,14 @@ use crate::error::Error;
 
 /// What has come back and was not taken over by the session yet; and which connections a statement has.
 #[derive(Clone, Debug, Default)]
-pub struct Returns(Arc<Mutex<Returned>>, Arc<Mutex<Vec<Killer>>>);
+pub struct Returns(Arc<Mutex<Returned>>, Arc<Used>);
+
+/// What the running statement has used so far, and whether it is to use no more.
+#[derive(Debug, Default)]
+struct Used {
+    killers: Mutex<Vec<Killer>>,
+    is_given_up: AtomicBool,
+}
 
 /// Connections that have come back.
 #[derive(Debug, Default)]
@@ -28,17 +36,29 @@ pub struct Returned {
 impl Returns {
     /// A statement begins.
     pub fn forget_used(&self) {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.1.is_given_up.store(false, Ordering::Relaxed);
+        self.killers().clear();
     }
 
     /// The statement uses this connection of the session.
     pub fn note_used(&self, connection: &BackendConnection) {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).push(connection.killer());
+        self.killers().push(connection.killer());
     }
 
-    /// Every connection that it uses.
-    pub fn used(&self) -> Vec<Killer> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The statement is to end: gives every connection that it uses. A server forgets a KILL between two statements, so
+    /// the next step of a statement of several has to ask [`Self::is_given_up`].
+    pub fn give_up(&self) -> Vec<Killer> {
+        self.1.is_given_up.store(true, Ordering::Relaxed);
+        self.killers().clone()
+    }
+
+    /// Whether no further step may begin.
+    pub fn is_given_up(&self) -> bool {
+        self.1.is_given_up.load(Ordering::Relaxed)
+    }
+
+    fn killers(&self) -> MutexGuard<'_, Vec<Killer>> {
+        self.1.killers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -84,9 +84,6 @@ impl Executor {
                     }
                 }
             }
-            if job.client.entry().interrupt().is_some() {
-                return Err(Error::new(ErrorKind::QueryInterrupted, "Query execution was interrupted"));
-            }
             loaded.row_count += batch.row_count() as u64;
             self.load_batch(job, rows, text, &batch, &mut loaded).await?;
         }

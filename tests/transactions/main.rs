@@ -17,6 +17,7 @@ mod client;
 mod load;
 mod round_trips;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,12 +28,26 @@ use shardgate::twopc::FaultPoint;
 
 #[test]
 fn mariadb() {
-    run(Engine::MariaDb);
+    run_twice_at_most(Engine::MariaDb);
 }
 
 #[test]
 fn mysql() {
-    run(Engine::MySql);
+    run_twice_at_most(Engine::MySql);
+}
+
+/// With `SHARDGATE_SECOND_TRY` set, a failure counts when a fresh cluster shows it too; the first one is told.
+fn run_twice_at_most(engine: Engine) {
+    if std::env::var_os("SHARDGATE_SECOND_TRY").is_none() {
+        return run(engine);
+    }
+    if std::panic::catch_unwind(|| run(engine)).is_err() {
+        run(engine);
+        // Past the capture of what passing tests print.
+        let said =
+            writeln!(std::io::stderr(), "UNSTEADY: transactions on {engine} passed at the second try only");
+        said.unwrap();
+    }
 }
 
 fn run(engine: Engine) {

@@ -1,4 +1,4 @@
-//! The loads: sysbench's point select and scripts of our own, and a stream read by our own client.
+//! The loads: sysbench's own and scripts of ours, and a stream read by our own client.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn all() -> [Self; 4] {
+    pub fn all() -> [Self; 5] {
         [
             Self {
                 option: "point-text",
@@ -44,6 +44,13 @@ impl Load {
                 script: "scatter.lua",
                 arguments: &["--db-ps-mode=disable"],
             },
+            // Writes: behind the loads that count on the rows.
+            Self {
+                option: "read-write",
+                title: "transactions of 20 statements, text protocol",
+                script: "oltp_read_write",
+                arguments: &["--db-ps-mode=disable", "--tables=1", "--rand-type=uniform"],
+            },
         ]
     }
 
@@ -55,7 +62,7 @@ impl Load {
         };
         let mut command = Command::new("sysbench");
         command.arg(script).args(self.arguments);
-        if self.script == "oltp_point_select" {
+        if self.script.starts_with("oltp_") {
             command.arg(format!("--table-size={TABLE_ROWS}"));
         }
         command

@@ -1,7 +1,7 @@
 //! The router beside others: a plain server, HAProxy, MySQL Router and Shardgate under the same load, in turn.
 //!
 //! `cargo bench --bench compare -- [--seconds=5] [--repeats=3] [--clients=1,8,64] [--targets=direct,haproxy,mysqlrouter,shardgate]
-//! [--loads=point-text,point-prepared,range,scatter,join,stream,memory]`. Times on a shared machine are noise: what counts
+//! [--loads=point-text,point-prepared,range,scatter,read-write,join,stream,memory]`. Times on a shared machine are noise: what counts
 //! is the CPU time per query of the proxy's process, and ratios within one run.
 
 // A benchmark speaks to its reader, and may end by a panic.
@@ -57,7 +57,8 @@ pub struct Options {
     is_filtered_out: bool,
 }
 
-const LOADS: [&str; 7] = ["point-text", "point-prepared", "range", "scatter", "join", "stream", "memory"];
+const LOADS: [&str; 8] =
+    ["point-text", "point-prepared", "range", "scatter", "read-write", "join", "stream", "memory"];
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {

@@ -1,0 +1,26 @@
+#!/bin/bash
+# Finds out what the router does most: builds it with counters, puts the loads of the `compare` benchmark on it, and
+# leaves the counts in FOLDER/shardgate.profdata for a build with profile-guided optimisation (`make release`).
+#
+#   benches/profile.sh FOLDER
+#
+# rustup's component llvm-tools has the program that merges counts; it is installed if it is missing.
+set -euo pipefail
+folder="$(mkdir -p "$1" && cd "$1" && pwd)"
+cd "$(dirname "$0")/.."
+
+host="$(rustc -vV | sed -n 's/^host: //p')"
+merge="$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata"
+if [ ! -x "$merge" ]; then
+    command -v rustup >/dev/null || { echo "llvm-profdata of this Rust is missing: install its llvm-tools" >&2; exit 1; }
+    rustup component add llvm-tools
+fi
+
+export CARGO_TARGET_DIR="$folder/counting" RUSTFLAGS="-Cprofile-generate"
+# Build scripts and macros count as well: that is of no interest.
+LLVM_PROFILE_FILE="$folder/of-the-build.profraw" cargo bench --bench compare --no-run
+rm -rf "$folder/counts" "$folder/of-the-build.profraw"
+LLVM_PROFILE_FILE="$folder/counts/%p.profraw" cargo bench --bench compare -- \
+    --targets=shardgate --clients=8 --seconds=4 --repeats=1 --rows=100000 --idle=100
+"$merge" merge -o "$folder/shardgate.profdata" "$folder"/counts/*.profraw
+rm -rf "$folder/counts"

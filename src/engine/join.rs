@@ -1,4 +1,5 @@
-//! The hash join: rows of one side are held in memory, those of the other side stream by.
+//! The hash join: rows of one side are held in memory, those of the other side stream by. Either may be the side of an
+//! outer join whose rows all stay.
 //!
 //! Of the other side only rows with the values that are held are asked for, as one list for each shard, several batches
 //! at most; when there are too many values for that, all of its rows. Knows nothing of SQL but how to add a condition.
@@ -20,11 +21,11 @@ use super::stage::{self, Flow, Held, Output, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{JOIN_BATCH_VALUES, JOIN_BATCHES_MAX};
 use crate::plan::primitive::{
-    Candidates, Join, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue, Routing,
+    Candidates, Join, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue, Routing, Template,
 };
 use crate::topology::{Keyspace, Shard};
 use crate::value::{Decimal, Value};
-use crate::wire::column_type::ColumnType;
+use crate::wire::column_type::{ColumnFlags, ColumnType};
 use crate::wire::response::ColumnDefinition;
 use crate::wire::row::{put_text_field, text_fields};
 
@@ -41,6 +42,7 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
 ) -> Result<u64> {
     let [outer, inner] = &join.sides;
     let described = describe(join, run, executor).await?;
+    let nulls = Nulls::ask(join, run, executor).await?;
     let streams = executor.stream(&outer.keyspace, queries(outer, run, None)?).await?;
     let mut rows = Rows { columns: columns_of(&streams)?, bytes: Vec::new(), ends: Vec::new() };
     let mut held = Held::default();
@@ -56,13 +58,15 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     drop(source);
 
     let mut meeting: Option<Meeting<'_>> = None;
-    for list in rows.lists(inner)? {
+    let lists = if join.asks_by_values() { rows.lists(inner)? } else { vec![None] };
+    for list in lists {
         let streams = executor.stream(&inner.keyspace, queries(inner, run, list.as_ref())?).await?;
         let meeting = match &mut meeting {
             Some(meeting) => meeting,
             None => {
                 let columns = columns_of(&streams)?;
-                let mut first = Meeting::new(join, nodes, run, &rows, &columns, described.as_deref())?;
+                let sides = Sides { rows: &rows, inner: &columns, nulls: nulls.as_ref() };
+                let mut first = Meeting::new(join, nodes, run, &sides, described.as_deref())?;
                 if !streams.iter().any(RowStream::compares_averages_unrounded) {
                     first.stages.iter_mut().for_each(Stage::round_averages);
                 }
@@ -85,6 +89,44 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     meeting.finish(sink, StreamEnd { warnings }).await
 }
 
+/// What a kept row meets that nothing else meets.
+struct Nulls {
+    columns: Vec<ColumnDefinition>,
+    row: Vec<u8>,
+}
+
+impl Nulls {
+    async fn ask<E: ShardExecutor>(join: &Join, run: &Run<'_>, executor: &mut E) -> Result<Option<Self>> {
+        let Some(kept) = &join.kept else { return Ok(None) };
+        let side = &join.sides[1 - usize::from(kept.side)];
+        let mut streams = one_shard(&kept.nulls, side, run, executor).await?;
+        let columns = columns_of(&streams)?;
+        let mut row = None;
+        for stream in &mut streams {
+            while stream.advance().await? {
+                if row.replace(stream.row().to_vec()).is_some() {
+                    return Err(Error::bug("more than one row of NULLs"));
+                }
+            }
+        }
+        let row = row.ok_or_else(|| Error::unsupported("an outer join without a row of NULLs"))?;
+        Ok(Some(Self { columns, row }))
+    }
+}
+
+/// Asks any shard of the side's keyspace.
+async fn one_shard<E: ShardExecutor>(
+    query: &Template,
+    side: &JoinSide,
+    run: &Run<'_>,
+    executor: &mut E,
+) -> Result<Vec<E::Stream>> {
+    let mut text = Vec::new();
+    render(query, run.args, run.session, None, b"", &mut text)?;
+    let shard = first_shard(side, keyspace_of(side, run)?)?.name().clone();
+    executor.stream(&side.keyspace, vec![ShardQuery { shard, text }]).await
+}
+
 /// The columns, if the plan has them described.
 async fn describe<E: ShardExecutor>(
     join: &Join,
@@ -92,11 +134,7 @@ async fn describe<E: ShardExecutor>(
     executor: &mut E,
 ) -> Result<Option<Vec<ColumnDefinition>>> {
     let Some(description) = &join.description else { return Ok(None) };
-    let side = &join.sides[0];
-    let mut text = Vec::new();
-    render(description, run.args, run.session, None, b"", &mut text)?;
-    let shard = first_shard(side, keyspace_of(side, run)?)?.name().clone();
-    let mut streams = executor.stream(&side.keyspace, vec![ShardQuery { shard, text }]).await?;
+    let mut streams = one_shard(description, &join.sides[0], run, executor).await?;
     let columns = columns_of(&streams)?;
     super::source::drain(&mut streams).await;
     Ok(Some(columns))
@@ -244,9 +282,32 @@ enum From {
 /// A row as its encoded fields.
 type Encoded<'r> = SmallVec<[&'r [u8]; 16]>;
 
+/// Rows and columns that meet.
+struct Sides<'r, 'c> {
+    rows: &'r Rows,
+    inner: &'c [ColumnDefinition],
+    nulls: Option<&'r Nulls>,
+}
+
+/// The side of an outer join all of whose rows stay.
+struct Kept<'r> {
+    side: usize,
+    /// The row that its rows meet when they meet no other.
+    nulls: Encoded<'r>,
+    /// Whether that is shown.
+    shows_nulls: bool,
+}
+
 /// The table of the held rows, and what becomes of rows that meet.
 struct Meeting<'r> {
     rows: &'r Rows,
+    kept: Option<Kept<'r>>,
+    /// The positions of the sides' flags.
+    flags: [Option<usize>; 2],
+    /// Held rows that have met others.
+    has_met: Vec<bool>,
+    /// Held rows that are not shown where they meet others.
+    is_hidden: Vec<bool>,
     /// By key the first and the last row with it.
     heads: HashMap<Box<[u8]>, (u32, u32), foldhash::fast::RandomState>,
     /// For each row the next one with the same key.
@@ -274,12 +335,12 @@ impl<'r> Meeting<'r> {
         join: &Join,
         nodes: &Nodes<'_>,
         run: &Run<'_>,
-        rows: &'r Rows,
-        inner: &[ColumnDefinition],
+        sides: &Sides<'r, '_>,
         described: Option<&[ColumnDefinition]>,
     ) -> Result<Self> {
+        let Sides { rows, inner, nulls } = *sides;
         let key_count = join.sides[0].keys.len();
-        let (from, mut columns) = outputs(join, [&rows.columns, inner])?;
+        let (from, mut columns) = outputs(join, sides)?;
         if let Some(described) = described {
             if !are_alike(described, &columns) {
                 return Err(Error::unsupported("groups of a join whose types depend on the join"));
@@ -303,8 +364,14 @@ impl<'r> Meeting<'r> {
             keys.0.push(own);
             keys.1.push(other);
         }
+        let flag = |side: usize| join.sides[side].has_flag.then(|| join.leading_columns(side) - 1);
+        let flags = [flag(0), flag(1)];
         let mut meeting = Self {
             rows,
+            kept: kept(join, nulls, flags)?,
+            flags,
+            has_met: vec![false; rows.ends.len()],
+            is_hidden: vec![false; rows.ends.len()],
             heads: HashMap::default(),
             next: vec![NONE; rows.ends.len()],
             inner_keys: keys.1,
@@ -329,9 +396,11 @@ impl<'r> Meeting<'r> {
         let count = self.rows.columns.len();
         for index in 0..self.rows.ends.len() {
             let fields = Fields::read(self.rows.row(index), count)?;
-            if !has_key(&fields, keys.len())? {
+            let holds = is_true(&fields, self.flags[0])?;
+            if !has_key(&fields, keys.len())? || self.keeps(0) && !holds {
                 continue;
             }
+            self.is_hidden[index] = !holds;
             encode(keys, &fields, &mut self.key)?;
             let number = u32::try_from(index).map_err(|_| Error::bug("more rows than limits allow"))?;
             match self.heads.get_mut(self.key.as_slice()) {
@@ -347,26 +416,67 @@ impl<'r> Meeting<'r> {
         Ok(())
     }
 
+    fn keeps(&self, side: usize) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.side == side)
+    }
+
     /// Joins a row with all that are equal to it.
     fn take(&mut self, row: &[u8]) -> Result<()> {
         let fields = Fields::read(row, self.inner_count)?;
-        if !has_key(&fields, self.inner_keys.len())? {
-            return Ok(());
+        let holds = is_true(&fields, self.flags[1])?;
+        let mut index = NONE;
+        if has_key(&fields, self.inner_keys.len())? && (holds || !self.keeps(1)) {
+            encode(&self.inner_keys, &fields, &mut self.key)?;
+            index = self.heads.get(self.key.as_slice()).map_or(NONE, |(first, _)| *first);
         }
-        encode(&self.inner_keys, &fields, &mut self.key)?;
-        let Some((mut index, _)) = self.heads.get(self.key.as_slice()).copied() else { return Ok(()) };
         let inner = encoded(row)?;
+        if index == NONE {
+            return if self.keeps(1) { self.show_with_nulls(&inner) } else { Ok(()) };
+        }
         let rows = self.rows;
         while index != NONE && self.flow == Flow::Continue {
-            let outer = encoded(rows.row(index as usize))?;
-            self.join(&[&outer, &inner])?;
-            self.flow = stage::push(&mut self.stages, &self.joined, &mut self.output)?;
-            index = self.next[index as usize];
+            let at = index as usize;
+            self.has_met[at] = true;
+            if holds && !self.is_hidden[at] {
+                let outer = encoded(rows.row(at))?;
+                self.show([&outer, &inner])?;
+            }
+            index = self.next[at];
         }
         Ok(())
     }
 
-    fn join(&mut self, sides: &[&Encoded<'_>; 2]) -> Result<()> {
+    /// Joins a kept row with NULLs.
+    fn show_with_nulls(&mut self, row: &Encoded<'_>) -> Result<()> {
+        let Some(kept) = self.kept.take() else { return Ok(()) };
+        if kept.shows_nulls {
+            let (row, nulls) = (row.as_slice(), kept.nulls.as_slice());
+            self.show(if kept.side == 0 { [row, nulls] } else { [nulls, row] })?;
+        }
+        self.kept = Some(kept);
+        Ok(())
+    }
+
+    /// Joins held rows that are kept and have met no other with NULLs.
+    async fn show_unmet<S: ResultSink>(&mut self, sink: &mut S) -> Result<()> {
+        if !self.keeps(0) {
+            return Ok(());
+        }
+        let rows = self.rows;
+        for index in 0..rows.ends.len() {
+            if self.flow == Flow::Stop {
+                break;
+            }
+            if !self.has_met[index] {
+                self.show_with_nulls(&encoded(rows.row(index))?)?;
+                self.flush(sink).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the row that two rows make to the stages.
+    fn show(&mut self, sides: [&[&[u8]]; 2]) -> Result<()> {
         self.joined.clear();
         for from in &self.from {
             match *from {
@@ -380,6 +490,7 @@ impl<'r> Meeting<'r> {
                 }
             }
         }
+        self.flow = stage::push(&mut self.stages, &self.joined, &mut self.output)?;
         Ok(())
     }
 
@@ -399,6 +510,7 @@ impl<'r> Meeting<'r> {
     }
 
     async fn finish<S: ResultSink>(mut self, sink: &mut S, end: StreamEnd) -> Result<u64> {
+        self.show_unmet(sink).await?;
         if self.flow == Flow::Continue {
             stage::finish(&mut self.stages, &mut self.output)?;
         }
@@ -410,15 +522,15 @@ impl<'r> Meeting<'r> {
 }
 
 /// The columns of joined rows, and where they come from.
-fn outputs(join: &Join, sides: [&[ColumnDefinition]; 2]) -> Result<(Vec<From>, Vec<ColumnDefinition>)> {
-    // Behind the keys and, of groups, the number of rows.
-    let first = join.sides[0].keys.len() + usize::from(join.is_grouped());
+fn outputs(join: &Join, sides: &Sides<'_, '_>) -> Result<(Vec<From>, Vec<ColumnDefinition>)> {
+    let shown = [side_columns(join, sides, 0)?, side_columns(join, sides, 1)?];
     let (mut from, mut columns) = (Vec::new(), Vec::new());
     for (column, name) in join.columns.iter().zip(&join.names) {
         match *column {
             JoinedColumn::One { side, column, is_multiplied } => {
-                let (side, at) = (usize::from(side), first + column as usize);
-                let mut definition = sides[side].get(at).ok_or_else(broken_row)?.clone();
+                let side = usize::from(side);
+                let at = join.leading_columns(side) + column as usize;
+                let mut definition = shown[side].get(at).ok_or_else(broken_row)?.clone();
                 if let Some(name) = name {
                     definition.name = name.as_bytes().to_vec();
                 }
@@ -433,9 +545,12 @@ fn outputs(join: &Join, sides: [&[ColumnDefinition]; 2]) -> Result<(Vec<From>, V
             }
             JoinedColumn::Rest { side } => {
                 let side = usize::from(side);
-                let behind = first + join.named_columns(side);
-                let rest = sides[side].iter().enumerate().skip(behind);
-                for (at, definition) in rest {
+                let behind = join.leading_columns(side) + join.named_columns(side);
+                let is_merged = |column: &ColumnDefinition| {
+                    join.merged.iter().any(|name| column.name.eq_ignore_ascii_case(name.as_bytes()))
+                };
+                let rest = shown[side].iter().enumerate().skip(behind);
+                for (at, definition) in rest.filter(|(_, column)| !is_merged(column)) {
                     from.push(From::Copied(side, at));
                     columns.push(definition.clone());
                 }
@@ -443,6 +558,37 @@ fn outputs(join: &Join, sides: [&[ColumnDefinition]; 2]) -> Result<(Vec<From>, V
         }
     }
     Ok((from, columns))
+}
+
+/// A side's columns as joined rows have them: they may be NULL where the other side's rows are kept.
+fn side_columns(join: &Join, sides: &Sides<'_, '_>, side: usize) -> Result<Vec<ColumnDefinition>> {
+    let mut columns = if side == 0 { sides.rows.columns.clone() } else { sides.inner.to_vec() };
+    if let (Some(kept), Some(nulls)) = (&join.kept, sides.nulls)
+        && usize::from(kept.side) != side
+    {
+        if !are_alike(&columns, &nulls.columns) {
+            return Err(Error::unsupported("an outer join whose types depend on its rows"));
+        }
+        for (column, null) in columns.iter_mut().zip(&nulls.columns) {
+            if !null.flags.contains(ColumnFlags::NOT_NULL) {
+                column.flags.remove(ColumnFlags::NOT_NULL);
+            }
+        }
+    }
+    Ok(columns)
+}
+
+fn kept<'r>(join: &Join, nulls: Option<&'r Nulls>, flags: [Option<usize>; 2]) -> Result<Option<Kept<'r>>> {
+    let (Some(kept), Some(nulls)) = (&join.kept, nulls) else { return Ok(None) };
+    let side = usize::from(kept.side);
+    let fields = Fields::read(&nulls.row, nulls.columns.len())?;
+    let shows_nulls = is_true(&fields, flags[1 - side])?;
+    Ok(Some(Kept { side, nulls: encoded(&nulls.row)?, shows_nulls }))
+}
+
+/// Does the flag hold? It does where there is none.
+fn is_true(fields: &Fields<'_>, flag: Option<usize>) -> Result<bool> {
+    flag.map_or(Ok(true), |flag| Ok(fields.get(flag)? == Some(b"1")))
 }
 
 fn has_key(fields: &Fields<'_>, count: usize) -> Result<bool> {

@@ -233,14 +233,17 @@ impl Tree<'_> {
             JoinedColumn::Rest { side } => format!("{}.*", side + 1),
         };
         let columns: Vec<String> = join.columns.iter().map(column).collect();
-        self.line(depth, &format!("Join ({})", columns.join(", ")));
+        let kept = join.kept.as_ref().map_or(String::new(), |kept| format!(" all rows of {}", kept.side + 1));
+        let merged =
+            if join.merged.is_empty() { String::new() } else { format!(" without {}", join.merged.join(", ")) };
+        self.line(depth, &format!("Join{kept} ({}){merged}", columns.join(", ")));
         for (number, side) in (1..).zip(&join.sides) {
             let mut line = format!("{number}: {} {}", side.routing.name(), side.keyspace);
             if let Some(values) = routing_values(&side.routing) {
                 let _ = write!(line, " {values}");
             }
             let (asked, vindex) = &side.asked;
-            if number == 2 {
+            if number == 2 && join.asks_by_values() {
                 let _ = write!(line, " in {}", side.keys[*asked]);
                 let by = vindex.as_ref().map_or(String::new(), |vindex| format!(" by {}", vindex.name()));
                 line.push_str(&by);
@@ -249,6 +252,9 @@ impl Tree<'_> {
             let tail = side.tail.as_ref().map_or(String::new(), template_text);
             let text = format!("{}{tail}", template_text(&side.head));
             self.line(depth + 2, &format!("query: {}", one_line(&text)));
+        }
+        if let Some(kept) = &join.kept {
+            self.line(depth + 1, &format!("nulls: {}", one_line(&template_text(&kept.nulls))));
         }
     }
 

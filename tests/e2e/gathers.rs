@@ -131,6 +131,19 @@ fn queries_of_a_join(environment: &mut Environment) -> Result<(), String> {
         "100",
         2 + 2 + 1,
     )?;
+    // Of an outer join one more gives the row of NULLs.
+    check(
+        &mut client,
+        "select count(*) from points p left join a on p.x = a.g",
+        &ROWS.to_string(),
+        2 + 2 * 2 + 1 + 1,
+    )?;
+    check(
+        &mut client,
+        "select count(*) from points p left join a on p.x = a.g where a.id is null",
+        &(ROWS - meeting).to_string(),
+        2 + 2 * 2 + 1 + 1,
+    )?;
     let rows = client.rows("select p.id, a.id from points p join a on p.x = a.g")?;
     let is_right = |row: &Vec<Option<String>>| {
         let number = |index: usize| row[index].as_deref().and_then(|text| text.parse::<usize>().ok());
@@ -212,6 +225,8 @@ fn timeouts_at_any_point(environment: &mut Environment) -> Result<(), String> {
         for what in [
             "count(*), sum(p.x * a.g) from points p join a on p.x < a.g",
             "p.id, a.id from points p join a on p.x = a.g",
+            "p.id, a.id from points p left join a on p.x = a.g where a.id is null",
+            "p.id from points p union select g from a order by 1",
             "a.g, sum(p.x) / count(*) from points p join a on p.x = a.g group by a.g",
         ] {
             let sql = format!("select /*vt+ QUERY_TIMEOUT_MS={limit} */ {what}");

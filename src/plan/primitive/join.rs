@@ -6,7 +6,7 @@
 use super::{Routing, Template, VindexRef};
 use crate::topology::KeyspaceName;
 
-/// An inner join by equality. It stands in the place of an [`super::EachShard`]; its rows come in no order.
+/// A join by equality. It stands in the place of an [`super::EachShard`]; its rows come in no order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Join {
     /// The table that is read first, and the other one.
@@ -17,8 +17,22 @@ pub struct Join {
     pub helpers: u32,
     /// For each of `columns` the name that it gets; `None`: the one that its side's query gives it.
     pub names: Vec<Option<Box<str>>>,
+    /// Whose rows all stay, if it is an outer join.
+    pub kept: Option<KeptSide>,
+    /// Columns that [`JoinedColumn::Rest`] leaves out, because they are named one by one.
+    pub merged: Vec<Box<str>>,
     /// A query without rows whose columns are described as the statement's are, for a shard of the first side's keyspace.
     pub description: Option<Template>,
+}
+
+/// The side of an outer join all of whose rows stay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptSide {
+    /// Which of the two.
+    pub side: u8,
+    /// The other side's query for the one row of NULLs that meets what nothing else meets; any shard of its keyspace can
+    /// be asked.
+    pub nulls: Template,
 }
 
 /// One table of a [`Join`].
@@ -29,8 +43,11 @@ pub struct JoinSide {
     /// Where its rows are, as far as its own conditions say.
     pub routing: Routing,
     /// Its query, up to where a condition can be added. The first columns are those of `keys`; if there is a `tail`, the
-    /// next one is the number of rows that a group stands for.
+    /// next one is the number of rows that a group stands for; if there is a flag, it comes next.
     pub head: Template,
+    /// A condition, 0 or 1. Only rows of a kept side that satisfy it meet others; of the other side only such rows are
+    /// shown.
+    pub has_flag: bool,
     /// `GROUP BY …`: joined rows stand for as many rows as both groups make together.
     pub tail: Option<Template>,
     /// The columns that equal those of the other side, as SQL.
@@ -42,7 +59,7 @@ pub struct JoinSide {
 /// A column of a joined row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinedColumn {
-    /// A column of one side, counted behind the keys.
+    /// A column of one side, counted behind the leading ones.
     One {
         /// The side.
         side: u8,
@@ -62,6 +79,17 @@ impl Join {
     /// Do rows stand for groups?
     pub fn is_grouped(&self) -> bool {
         self.sides[0].tail.is_some()
+    }
+
+    /// Is the second side asked only for rows with values of the first?
+    pub fn asks_by_values(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.side == 0)
+    }
+
+    /// How many columns of a side come before those that make joined rows.
+    pub fn leading_columns(&self, side: usize) -> usize {
+        let side = &self.sides[side];
+        side.keys.len() + usize::from(side.tail.is_some()) + usize::from(side.has_flag)
     }
 
     /// How many columns of a side are named one by one.

@@ -1,6 +1,6 @@
 //! The SQL text that a primitive sends: the client's own, or pieces put together when it runs.
 
-use super::RouteValue;
+use super::{Candidates, Keys, RouteList, RouteValue, Routing};
 
 /// What is sent to a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +103,23 @@ impl Piece {
     /// SQL text.
     pub fn text(text: &str) -> Self {
         Self::Text(text.as_bytes().into())
+    }
+}
+
+impl Query {
+    /// The query with the list that decides the shards cut down for each of them.
+    #[must_use]
+    pub fn narrowed(self, routing: &Routing) -> Self {
+        let Routing::In(lookup) = routing else { return self };
+        let Keys::Columns(columns) = &lookup.keys else { return self };
+        let [Candidates::Many(RouteList::Arg(list))] = columns.as_slice() else { return self };
+        let Self::Template(mut template) = self else { return self };
+        for piece in &mut template.pieces {
+            if *piece == Piece::List(*list) {
+                *piece = Piece::ListForShard(*list);
+            }
+        }
+        Self::Template(template)
     }
 }
 

@@ -169,7 +169,7 @@ fn collect_parts<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {
 }
 
 /// Is it certain that the condition does not hold for a row of NULLs?
-pub(super) fn rejects_null(expr: &Expr) -> bool {
+pub(crate) fn rejects_null(expr: &Expr) -> bool {
     let is_column = |expr: &Expr| matches!(bare(expr), Expr::Identifier(_) | Expr::CompoundIdentifier(_));
     match bare(expr) {
         Expr::BinaryOp { left, op, right } => {

@@ -106,7 +106,7 @@ fn input(
     let mut filters = reference.filters.clone();
     for filter in &mut filters {
         let text = std::mem::take(&mut filter.text);
-        if let Query::Template(text) = super::select::narrowed(Query::Template(text), &routing) {
+        if let Query::Template(text) = Query::Template(text).narrowed(&routing) {
             filter.text = text;
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    EachShard, Finish, Gather, Limit, Piece, Primitive, Query, Route, RouteList, Routing, Several, Template,
+    EachShard, Finish, Gather, Limit, Piece, Primitive, Query, Route, Routing, Several, Template,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Block, place, session};
@@ -185,9 +185,9 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
     loop {
         node = match node {
             Primitive::EachShard(leaf) => {
-                leaf.query = narrowed(std::mem::replace(&mut leaf.query, Query::Original), routing);
+                leaf.query = std::mem::replace(&mut leaf.query, Query::Original).narrowed(routing);
                 if let Some(typed) = leaf.typed.take() {
-                    leaf.typed = match narrowed(Query::Template(*typed), routing) {
+                    leaf.typed = match Query::Template(*typed).narrowed(routing) {
                         Query::Template(typed) => Some(Box::new(typed)),
                         Query::Original => None,
                     };
@@ -210,21 +210,6 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
             }
         };
     }
-}
-
-/// The query with the list that decides the shards cut down for each of them.
-pub(super) fn narrowed(query: Query, routing: &Routing) -> Query {
-    use crate::plan::primitive::{Candidates, Keys};
-    let Routing::In(lookup) = routing else { return query };
-    let Keys::Columns(columns) = &lookup.keys else { return query };
-    let [Candidates::Many(RouteList::Arg(list))] = columns.as_slice() else { return query };
-    let Query::Template(mut template) = query else { return query };
-    for piece in &mut template.pieces {
-        if *piece == Piece::List(*list) {
-            *piece = Piece::ListForShard(*list);
-        }
-    }
-    Query::Template(template)
 }
 
 fn mentions_system_schema(ctx: &PlanContext<'_>, source: &Source<'_>) -> bool {

@@ -3,7 +3,6 @@
 use super::change_text::ChangeText;
 use super::read_first::{self, Assignment, Given, Reference};
 use super::refusal;
-use super::select::narrowed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Primitive, Query, ReadFirst, Route, Routing, Several};
 use crate::plan::semantics::analyze::Ctes;
@@ -186,7 +185,7 @@ pub(super) fn finish(
         } else if form.returns {
             Several::Unsupported("RETURNING over several shards".into())
         } else {
-            Several::Write(narrowed(whole_template(source, &query), &place.routing))
+            Several::Write(whole_template(source, &query).narrowed(&place.routing))
         }
     };
     let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };

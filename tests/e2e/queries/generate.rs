@@ -85,6 +85,7 @@ impl Generator<'_> {
             0..4 => Query { sql: self.broken(), is_ordered: false, may_be_prepared: true },
             4..9 => Query { sql: self.star(), is_ordered: false, may_be_prepared: true },
             9..19 => self.set_operation(),
+            19..35 => self.join_of_two(),
             _ => self.single(),
         };
         query.may_be_prepared &= !query.sql.contains("json_table(");
@@ -132,7 +133,7 @@ impl Generator<'_> {
         format!(" order by {}", keys.join(", "))
     }
 
-    fn limit(&mut self) -> String {
+    pub(super) fn limit(&mut self) -> String {
         let (count, offset) = (self.random.below(12), self.random.below(4));
         match self.random.below(3) {
             0 => format!(" limit {count}"),
@@ -141,7 +142,7 @@ impl Generator<'_> {
         }
     }
 
-    fn positions(&mut self, count: usize) -> String {
+    pub(super) fn positions(&mut self, count: usize) -> String {
         let keys: Vec<_> = (1..=count).map(|position| position.to_string()).collect();
         self.order(&keys)
     }
@@ -199,7 +200,7 @@ impl Generator<'_> {
         (0..=self.random.below(3)).map(|_| self.kind()).collect()
     }
 
-    fn name(&mut self, prefix: &str) -> String {
+    pub(super) fn name(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }

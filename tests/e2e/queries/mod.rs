@@ -7,6 +7,7 @@
 mod broken;
 mod expression;
 mod generate;
+mod joins;
 mod tables;
 
 use std::collections::BTreeSet;

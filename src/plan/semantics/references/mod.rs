@@ -350,16 +350,21 @@ impl Walk<'_> {
         for join in &table.joins {
             let right = self.members_of(&join.relation, block, next)?;
             let (side, constraint) = join_kind(join)?;
-            if let JoinConstraint::On(condition) = constraint {
-                let mut restricted = Members::default();
-                match side {
-                    Side::Both => {
-                        restricted.kept.extend(members.kept.iter().chain(&right.kept));
+            let mut restricted = Members::default();
+            match side {
+                Side::Both => restricted.kept.extend(members.kept.iter().chain(&right.kept)),
+                Side::Left => restricted.kept.extend(&right.kept),
+                Side::Right => restricted.kept.extend(&members.kept),
+            }
+            match constraint {
+                JoinConstraint::On(condition) => self.restrict(condition, block, &restricted, false)?,
+                JoinConstraint::Using(columns) if block.scope.sources.len() == 2 => {
+                    let names = columns.iter().filter_map(|name| name.0.last()?.as_ident());
+                    if let ([left], [right]) = (members.all.as_slice(), right.all.as_slice()) {
+                        names.for_each(|name| self.reduce_by(name, [*left, *right], &restricted.kept));
                     }
-                    Side::Left => restricted.kept.extend(&right.kept),
-                    Side::Right => restricted.kept.extend(&members.kept),
                 }
-                self.restrict(condition, block, &restricted, false)?;
+                JoinConstraint::Using(_) | JoinConstraint::Natural | JoinConstraint::None => {}
             }
             members = joined(members, right, side);
         }
@@ -530,6 +535,17 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// `USING (x)` of two references, as [`Self::reduce`].
+    fn reduce_by(&mut self, name: &Ident, references: [usize; 2], restricted: &[usize]) {
+        let column: Box<str> = name.value.to_lowercase().into();
+        for (own, other) in [(references[0], references[1]), (references[1], references[0])] {
+            if restricted.contains(&own) {
+                let equality = Equality { column: column.clone(), other, other_column: column.clone() };
+                self.references[own].reducers.push(equality);
+            }
+        }
     }
 
     /// `a.x = b.y`: rows of one side that no row of the other equals are of no use.

@@ -3,21 +3,21 @@
 //! rows together and does with them what it does with the rows of shards.
 //!
 //! Groups are made on both sides before they meet: a sum of one side counts once for each row of the other side's group.
+//! What an outer join shows where nothing meets, a shard says: its query gives the one row of NULLs.
 
-use super::super::operator::Horizon;
-use super::super::semantics::walk::{self, bare};
-use super::super::semantics::{Analysis, Block, TableSource, conjunct, filter};
-use super::super::source::{Source, quote};
-use super::super::{PlanContext, operator};
+mod conditions;
+
 use crate::error::{Error, Result};
+use crate::plan::operator::Horizon;
 use crate::plan::primitive::{
-    AggregateFunction, ColumnRef, Finish, GatherInput, Join, JoinSide, JoinedColumn, MergeSort, Piece,
-    Primitive, Routing, Several, Sort, SortKey, Template,
+    AggregateFunction, ColumnRef, Finish, GatherInput, Join, JoinSide, JoinedColumn, KeptSide, MergeSort,
+    Piece, Primitive, Routing, Several, Sort, SortKey, Template,
 };
-use crate::sql::ast::{
-    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor,
-};
+use crate::plan::semantics::walk::{self, bare};
+use crate::plan::semantics::{Analysis, Block, TableSource, filter};
+use crate::plan::source::{Source, quote};
+use crate::plan::{PlanContext, operator};
+use crate::sql::ast::{Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind};
 use crate::sql::ident::name_of;
 use crate::sql::{Token, TokenKind, Tokenizer};
 
@@ -67,6 +67,13 @@ struct Tables<'a> {
     inputs: &'a [GatherInput],
     /// Pairs of equal columns.
     keys: Vec<[Box<str>; 2]>,
+    /// Conditions that decide which rows of each table are read.
+    filters: [Vec<Template>; 2],
+    /// The table all of whose rows stay in an outer join.
+    kept: Option<usize>,
+    /// Conditions of an outer join that decide about rows that are read: of the kept table which may meet others, of the
+    /// other one which are shown.
+    flags: [Vec<Template>; 2],
 }
 
 impl<'a> Tables<'a> {
@@ -88,7 +95,6 @@ impl<'a> Tables<'a> {
         let is_known = |source: &TableSource, input: &GatherInput| {
             source.name == input.alias
                 && !source.columns.is_open
-                && source.merged.is_empty()
                 && input.partitions.is_empty()
                 && input.lock.is_empty()
         };
@@ -96,50 +102,19 @@ impl<'a> Tables<'a> {
         if !is_plain || !block.sources.iter().zip(inputs).all(|(source, input)| is_known(source, input)) {
             return Err(refusal());
         }
-        let mut tables = Self { ctx, select, analysis, sources: &block.sources, inputs, keys: Vec::new() };
+        let mut tables = Self {
+            ctx,
+            select,
+            analysis,
+            sources: &block.sources,
+            inputs,
+            keys: Vec::new(),
+            filters: Default::default(),
+            kept: None,
+            flags: Default::default(),
+        };
         tables.read_conditions()?;
         Ok(tables)
-    }
-
-    /// Each condition must be about one side, and be asked there, or be an equality between both.
-    fn read_conditions(&mut self) -> Result<()> {
-        let mut all = Vec::new();
-        for condition in joined_by(self.select)?.into_iter().chain(&self.select.selection) {
-            conjunct::conjuncts(condition, &mut all);
-        }
-        let mut counts = [0; 2];
-        for condition in all {
-            if let Some(pair) = self.equal_columns(condition) {
-                self.keys.push(pair);
-                continue;
-            }
-            if filter::names(condition)?.is_none() {
-                return Err(refusal());
-            }
-            let text = filter::text(condition, self.ctx.options.mode);
-            counts[self.side_of(&text.pieces)?.ok_or_else(refusal)?] += 1;
-        }
-        let is_asked = (0..2).all(|index| self.filters(index).count() == counts[index]);
-        if self.keys.is_empty() || !is_asked { Err(refusal()) } else { Ok(()) }
-    }
-
-    /// The conditions that are certainly about one table.
-    fn filters(&self, index: usize) -> impl Iterator<Item = &Template> {
-        let is_own = move |name: &str| self.owner(name).is_ok_and(|owner| owner == Some(index));
-        let filters = self.inputs[index].filters.iter();
-        filters
-            .filter(move |filter| filter.is_qualified || filter.columns.iter().all(|name| is_own(name)))
-            .map(|filter| &filter.text)
-    }
-
-    fn equal_columns(&self, condition: &Expr) -> Option<[Box<str>; 2]> {
-        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
-        let (left, right) = (self.column(left)?, self.column(right)?);
-        match (left.0, right.0) {
-            (0, 1) => Some([left.1, right.1]),
-            (1, 0) => Some([right.1, left.1]),
-            _ => None,
-        }
     }
 
     /// The table and the name of a column.
@@ -166,7 +141,8 @@ impl<'a> Tables<'a> {
 
     /// The table whose column an unqualified name is; `None`: it is no column.
     fn owner(&self, name: &str) -> Result<Option<usize>> {
-        match (self.has(0, name), self.has(1, name)) {
+        let has = |index: usize| self.has(index, name) && !self.sources[index].has_merged(name);
+        match (has(0), has(1)) {
             (true, true) => Err(refusal()),
             (true, false) => Ok(Some(0)),
             (false, true) => Ok(Some(1)),
@@ -262,12 +238,8 @@ impl<'a> Tables<'a> {
     fn join(&self, horizon: &Horizon<'_>) -> Result<Join> {
         let is_grouped = horizon.aggregate.is_some();
         let (multiplied, known) = (multiplied(horizon)?, known(horizon));
-        // The side that is read first, by its place in the FROM clause.
-        let first = usize::from(rank(&self.inputs[1]) < rank(&self.inputs[0]));
-        let order = [first, 1 - first];
-        let mut lists: [Vec<Vec<Piece>>; 2] = Default::default();
-        let mut has_rest = [false; 2];
-        let mut columns = Vec::new();
+        let mut lists = Lists::new(self.first());
+        let mut merged = Vec::new();
         let visible = (0_u32..).zip(&horizon.items).map(|(index, item)| match item.expr {
             Some(_) => (ColumnRef::Visible(index), Some(horizon.item_pieces(item))),
             None => (ColumnRef::Visible(index), None),
@@ -277,13 +249,14 @@ impl<'a> Tables<'a> {
             .map(|(index, text)| (ColumnRef::Helper(index), Some(text.clone())));
         for (column, text) in visible.chain(helpers) {
             let Some(text) = text else {
-                for table in self.of_wildcard(column)? {
-                    let side = usize::from(order[0] != table);
-                    if std::mem::replace(&mut has_rest[side], true) {
-                        return Err(refusal());
-                    }
-                    columns.push(JoinedColumn::Rest { side: u8::from(side == 1) });
+                let tables = self.of_wildcard(column)?;
+                if tables.len() > 1 {
+                    merged = self.merged();
+                    let alias = quote(&self.inputs[self.shown()].alias);
+                    let texts = merged.iter().map(|name| Piece::text(&format!("{alias}.{}", quote(name))));
+                    texts.for_each(|text| lists.one(Some(self.shown()), vec![text], false));
                 }
+                tables.iter().try_for_each(|table| lists.rest(*table))?;
                 continue;
             };
             let table = self.side_of(&text)?;
@@ -291,20 +264,26 @@ impl<'a> Tables<'a> {
                 // Whether the groups decide it is the server's to say.
                 return Err(refusal());
             }
-            let side = usize::from(table.is_some_and(|table| order[0] != table));
-            let place = u32::try_from(lists[side].len()).unwrap_or(u32::MAX);
-            let is_multiplied = multiplied.contains(&column);
-            columns.push(JoinedColumn::One { side: u8::from(side == 1), column: place, is_multiplied });
-            lists[side].push(text);
+            lists.one(table, text, multiplied.contains(&column));
         }
         let groups = self.groups(horizon)?;
-        let [outer, inner] = lists;
-        let side = |table: usize, list: Vec<Vec<Piece>>, has_rest| {
-            self.side(table, list, has_rest, is_grouped.then(|| groups[table].as_slice()))
-        };
-        let sides = [side(order[0], outer, has_rest[0])?, side(order[1], inner, has_rest[1])?];
+        let groups = |table: usize| is_grouped.then(|| groups[table].as_slice());
+        let [outer, inner] = lists.order;
+        let sides = [self.side(outer, &lists, groups(outer)), self.side(inner, &lists, groups(inner))];
+        let kept = self.kept.map(|kept| KeptSide {
+            side: u8::from(lists.side(kept) == 1),
+            nulls: self.nulls(1 - kept, &lists, groups(1 - kept)),
+        });
         let helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
-        Ok(Join { sides, columns, helpers, names: self.names(horizon)?, description: None })
+        let names = self.names(horizon)?;
+        Ok(Join { sides, columns: lists.columns, helpers, names, kept, merged, description: None })
+    }
+
+    /// The table that is read first: the one with fewer rows, as far as that can be told.
+    fn first(&self) -> usize {
+        let rank = |table: usize| rank(&self.inputs[table], !self.filters[table].is_empty());
+        let preferred = self.kept.unwrap_or(0);
+        if rank(1 - preferred) < rank(preferred) { 1 - preferred } else { preferred }
     }
 
     /// Names that columns get, as the side's query does not give them.
@@ -312,7 +291,9 @@ impl<'a> Tables<'a> {
         let mut names = Vec::new();
         for (index, item) in (0_u32..).zip(&horizon.items) {
             if item.expr.is_none() {
-                names.extend(self.of_wildcard(ColumnRef::Visible(index))?.iter().map(|_| None));
+                let tables = self.of_wildcard(ColumnRef::Visible(index))?.len();
+                let merged = if tables > 1 { self.merged().len() } else { 0 };
+                names.extend(std::iter::repeat_n(None, merged + tables));
                 continue;
             }
             let given = self.analysis.aliases.iter().find(|(end, _)| *end == item.range.end);
@@ -327,11 +308,11 @@ impl<'a> Tables<'a> {
         Ok(names)
     }
 
-    /// The tables whose columns `*` or `t.*` shows.
+    /// The tables whose columns `*` or `t.*` shows, in that order.
     fn of_wildcard(&self, column: ColumnRef) -> Result<Vec<usize>> {
         let ColumnRef::Visible(index) = column else { return Err(refusal()) };
         match self.select.projection.get(index as usize) {
-            Some(SelectItem::Wildcard(_)) => Ok(vec![0, 1]),
+            Some(SelectItem::Wildcard(_)) => Ok(vec![self.shown(), 1 - self.shown()]),
             Some(SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _)) => {
                 let name = name.0.last().and_then(|part| part.as_ident()).ok_or_else(refusal)?;
                 Ok(vec![self.table(&name.value).ok_or_else(refusal)?])
@@ -358,91 +339,128 @@ impl<'a> Tables<'a> {
         Ok(groups)
     }
 
-    fn side(
-        &self,
-        table: usize,
-        list: Vec<Vec<Piece>>,
-        has_rest: bool,
-        groups: Option<&[Vec<Piece>]>,
-    ) -> Result<JoinSide> {
+    fn side(&self, table: usize, lists: &Lists, groups: Option<&[Vec<Piece>]>) -> JoinSide {
         let input = &self.inputs[table];
-        let alias = quote(&input.alias);
-        let names: Vec<&str> = self.keys.iter().map(|pair| &*pair[table]).collect();
-        let keys: Vec<Box<str>> =
-            names.iter().map(|name| format!("{alias}.{}", quote(name)).into()).collect();
-        let mut pieces = vec![Piece::text("select "), Piece::text(&keys.join(", "))];
-        if groups.is_some() {
-            pieces.push(Piece::text(", count(*)"));
-        }
-        for text in list {
-            pieces.push(Piece::text(", "));
-            pieces.extend(text);
-        }
-        if has_rest {
-            pieces.push(Piece::text(&format!(", {alias}.*")));
-        }
-        pieces.push(Piece::text(&format!(" from {} as {alias} where 1", quote(&input.table))));
-        for filter in self.filters(table) {
+        let mut pieces = self.select_list(table, lists, groups.is_some());
+        let name = format!(" from {} as {} where 1", quote(&input.table), quote(&input.alias));
+        pieces.push(Piece::text(&name));
+        for filter in &self.filters[table] {
             pieces.push(Piece::text(" and ("));
             pieces.extend(filter.pieces.iter().cloned());
             pieces.push(Piece::text(")"));
         }
-        let tail = groups.map(|groups| {
-            let mut pieces = vec![Piece::text(" group by "), Piece::text(&keys.join(", "))];
-            for text in groups {
-                pieces.push(Piece::text(", "));
-                pieces.extend(text.iter().cloned());
-            }
-            Template { pieces: operator::joined(pieces) }
-        });
-        let vindexes = (0..).zip(&names).filter_map(|(index, name)| {
+        let vindexes = (0..).zip(&self.keys).filter_map(|(index, pair)| {
             let by_vindex = input
                 .reducers
                 .iter()
-                .find(|reducer| reducer.vindex.is_some() && *reducer.column == **name)?;
+                .find(|reducer| reducer.vindex.is_some() && reducer.column == pair[table])?;
             Some((index, by_vindex.vindex.clone()))
         });
         let asked = vindexes.clone().next().unwrap_or((0, None));
-        Ok(JoinSide {
+        JoinSide {
             keyspace: input.keyspace.clone(),
             routing: input.routing.clone(),
             head: Template { pieces: operator::joined(pieces) },
-            tail,
-            keys,
+            has_flag: !self.flags[table].is_empty(),
+            tail: groups.map(|groups| self.tail(table, groups)),
+            keys: self.key_columns(table),
             asked,
-        })
+        }
+    }
+
+    /// The query of a table whose one row is all NULLs, as an outer join makes it.
+    fn nulls(&self, table: usize, lists: &Lists, groups: Option<&[Vec<Piece>]>) -> Template {
+        let input = &self.inputs[table];
+        let mut pieces = self.select_list(table, lists, groups.is_some());
+        let other = quote(&format!("{}_", input.alias));
+        pieces.push(Piece::text(&format!(
+            " from (select 1 as {other}) as {other} left join {} as {} on 0",
+            quote(&input.table),
+            quote(&input.alias)
+        )));
+        pieces.extend(groups.into_iter().flat_map(|groups| self.tail(table, groups).pieces));
+        Template { pieces: operator::joined(pieces) }
+    }
+
+    fn key_columns(&self, table: usize) -> Vec<Box<str>> {
+        let alias = quote(&self.inputs[table].alias);
+        self.keys.iter().map(|pair| format!("{alias}.{}", quote(&pair[table])).into()).collect()
+    }
+
+    fn select_list(&self, table: usize, lists: &Lists, is_grouped: bool) -> Vec<Piece> {
+        let keys = self.key_columns(table).join(", ");
+        let mut pieces = vec![Piece::text("select "), Piece::text(&keys)];
+        if is_grouped {
+            pieces.push(Piece::text(", count(*)"));
+        }
+        let side = lists.side(table);
+        for text in self.flag(table).iter().chain(&lists.texts[side]) {
+            pieces.push(Piece::text(", "));
+            pieces.extend(text.iter().cloned());
+        }
+        if lists.has_rest[side] {
+            pieces.push(Piece::text(&format!(", {}.*", quote(&self.inputs[table].alias))));
+        }
+        pieces
+    }
+
+    /// ` group by …`, with the keys and the flag.
+    fn tail(&self, table: usize, groups: &[Vec<Piece>]) -> Template {
+        let keys = self.key_columns(table);
+        let mut pieces = vec![Piece::text(" group by "), Piece::text(&keys.join(", "))];
+        if !self.flags[table].is_empty() {
+            // By position, behind the keys and the count.
+            pieces.push(Piece::text(&format!(", {}", keys.len() + 2)));
+        }
+        for text in groups {
+            pieces.push(Piece::text(", "));
+            pieces.extend(text.iter().cloned());
+        }
+        Template { pieces: operator::joined(pieces) }
     }
 }
 
-/// The conditions of the FROM clause, which must be an inner join of two plain tables.
-fn joined_by(select: &Select) -> Result<Option<&Expr>> {
-    let is_plain = |factor: &TableFactor| {
-        matches!(factor, TableFactor::Table { args: None, version: None, with_hints, index_hints, partitions, .. }
-            if with_hints.is_empty() && index_hints.is_empty() && partitions.is_empty())
-    };
-    match select.from.as_slice() {
-        [a, b] if a.joins.is_empty() && b.joins.is_empty() => {
-            (is_plain(&a.relation) && is_plain(&b.relation)).then_some(None).ok_or_else(refusal)
+/// What each side's query has to give, and the joined row that comes of it.
+struct Lists {
+    /// The tables, in the order in which they are read.
+    order: [usize; 2],
+    /// For each side.
+    texts: [Vec<Vec<Piece>>; 2],
+    /// For each side: all of its columns come behind the others.
+    has_rest: [bool; 2],
+    columns: Vec<JoinedColumn>,
+}
+
+impl Lists {
+    fn new(first: usize) -> Self {
+        Self {
+            order: [first, 1 - first],
+            texts: Default::default(),
+            has_rest: [false; 2],
+            columns: Vec::new(),
         }
-        [table] => {
-            let [join] = table.joins.as_slice() else { return Err(refusal()) };
-            let (JoinOperator::Join(constraint)
-            | JoinOperator::Inner(constraint)
-            | JoinOperator::CrossJoin(constraint)
-            | JoinOperator::StraightJoin(constraint)) = &join.join_operator
-            else {
-                return Err(refusal());
-            };
-            if !is_plain(&table.relation) || !is_plain(&join.relation) {
-                return Err(refusal());
-            }
-            match constraint {
-                JoinConstraint::On(condition) => Ok(Some(condition)),
-                JoinConstraint::None => Ok(None),
-                JoinConstraint::Natural | JoinConstraint::Using(_) => Err(refusal()),
-            }
+    }
+
+    fn side(&self, table: usize) -> usize {
+        usize::from(self.order[0] != table)
+    }
+
+    /// Adds a column of a table; `None`: of any.
+    fn one(&mut self, table: Option<usize>, text: Vec<Piece>, is_multiplied: bool) {
+        let side = table.map_or(0, |table| self.side(table));
+        let column = u32::try_from(self.texts[side].len()).unwrap_or(u32::MAX);
+        self.columns.push(JoinedColumn::One { side: u8::from(side == 1), column, is_multiplied });
+        self.texts[side].push(text);
+    }
+
+    /// Adds all columns of a table, which is possible once.
+    fn rest(&mut self, table: usize) -> Result<()> {
+        let side = self.side(table);
+        if std::mem::replace(&mut self.has_rest[side], true) {
+            return Err(refusal());
         }
-        _ => Err(refusal()),
+        self.columns.push(JoinedColumn::Rest { side: u8::from(side == 1) });
+        Ok(())
     }
 }
 
@@ -450,7 +468,7 @@ fn joined_by(select: &Select) -> Result<Option<&Expr>> {
 fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
     let Some(parts) = &horizon.aggregate else { return Ok(Vec::new()) };
     let items = horizon.items.iter().filter_map(|item| item.expr);
-    let order = super::super::semantics::analyze::order_exprs(horizon.query.order_by.as_ref());
+    let order = crate::plan::semantics::analyze::order_exprs(horizon.query.order_by.as_ref());
     for expr in items.chain(&horizon.select.having).chain(order) {
         let is_distinct = walk::any(expr, &mut |part| {
             matches!(part, Expr::Function(function)
@@ -496,12 +514,12 @@ fn known(horizon: &Horizon<'_>) -> Vec<ColumnRef> {
     known
 }
 
-/// The table with fewer rows, as far as its conditions tell, is read first.
-fn rank(input: &GatherInput) -> u8 {
+/// Tables with fewer rows, as far as their conditions tell, have a lower one.
+fn rank(input: &GatherInput, has_filters: bool) -> u8 {
     match &input.routing {
         Routing::EqualUnique(_) | Routing::None | Routing::Pinned(_) => 0,
         Routing::In(_) | Routing::Intersect(_) | Routing::Union(_) => 1,
-        _ if !input.filters.is_empty() => 2,
+        _ if has_filters => 2,
         // Rows of the other table are found by their keys on the right shards.
         _ if input.reducers.iter().any(|reducer| reducer.vindex.is_some()) => 4,
         _ => 3,

@@ -1,0 +1,134 @@
+//! Generated joins of two tables by equality, each part of which is about one of them: what the router joins by itself.
+
+use std::fmt::Write as _;
+
+use super::expression::shown;
+use super::generate::{DEPTH_MAX, Generator, Query};
+use super::tables::{self, Kind, Source};
+
+/// Columns that tables are joined by. Those of one table that lead others' shards come more than once.
+const KEYS: [(&str, &str, Kind); 13] = [
+    ("a", "g", Kind::Integer),
+    ("a", "g", Kind::Integer),
+    ("a", "id", Kind::Integer),
+    ("b", "a_id", Kind::Integer),
+    ("b", "n", Kind::Integer),
+    ("b", "n", Kind::Integer),
+    ("b", "amount", Kind::Decimal),
+    ("kinds", "id", Kind::Integer),
+    ("kinds", "i", Kind::Integer),
+    ("kinds", "tinyu", Kind::Integer),
+    ("kinds", "dec0", Kind::Decimal),
+    ("kinds", "dec2", Kind::Decimal),
+    ("kinds", "dt", Kind::Date),
+];
+
+/// Tables with columns of one name. One of them is in the other keyspace.
+const MERGED: [(&str, &str, &str); 4] =
+    [("a", "a", "id"), ("a", "kinds", "id"), ("b", "c", "a_id"), ("b", "b", "n, a_id")];
+
+impl Generator<'_> {
+    pub(super) fn join_of_two(&mut self) -> Query {
+        let (from, sources) = if self.random.chance(20) { self.merged_pair() } else { self.pair() };
+        let mut rest = format!("from {from}");
+        let mut word = " where ";
+        for _ in 0..self.random.below(3) {
+            let condition = self.one_sided(&sources);
+            let _ = write!(rest, "{word}{condition}");
+            word = " and ";
+        }
+        let is_grouped = self.random.chance(35);
+        let kinds = self.kinds();
+        let mut list = Vec::new();
+        let mut keys = Vec::new();
+        for kind in &kinds {
+            let scope = std::slice::from_ref(self.one_of(&sources));
+            if !is_grouped {
+                list.push(self.scalar(*kind, scope, DEPTH_MAX));
+                continue;
+            }
+            match self.raw_column(*kind, scope) {
+                Some((column, is_loose)) if self.random.chance(50) => {
+                    list.push(shown(&column, is_loose));
+                    keys.push(column);
+                }
+                _ => list.push(self.aggregate(*kind, scope, DEPTH_MAX)),
+            }
+        }
+        let is_star = !is_grouped && self.random.chance(15);
+        if is_star {
+            list = vec![self.random.pick(&["*", "*", "*, 1"]).to_owned()];
+        }
+        if !keys.is_empty() {
+            let _ = write!(rest, " group by {}", keys.join(", "));
+        }
+        let verb =
+            if !is_grouped && !is_star && self.random.chance(10) { "select distinct" } else { "select" };
+        let is_ordered = !is_star && self.random.chance(50);
+        if is_ordered {
+            rest += &self.positions(kinds.len());
+            if self.random.chance(40) && (self.is_mysql() || verb == "select") {
+                rest += &self.limit();
+            }
+        }
+        Query { sql: format!("{verb} {} {rest}", list.join(", ")), is_ordered, may_be_prepared: true }
+    }
+
+    fn pair(&mut self) -> (String, Vec<Source>) {
+        let key = |generator: &mut Self| {
+            KEYS[usize::try_from(generator.random.below(KEYS.len() as u64)).unwrap_or(0)]
+        };
+        let left = key(self);
+        let right = loop {
+            let right = key(self);
+            if (right.2 == Kind::Date) == (left.2 == Kind::Date) {
+                break right;
+            }
+        };
+        let sources = [left.0, right.0].map(|table| self.named(table));
+        let keyspace = if self.random.chance(10) { format!("{}.", self.other) } else { String::new() };
+        let (one, two) = (&sources[0].alias, &sources[1].alias);
+        let kind = self.random.pick(&["join", "left join", "left join", "right join"]);
+        let mut sql = format!(
+            "{keyspace}{} {one} {kind} {} {two} on {one}.{} = {two}.{}",
+            left.0, right.0, left.1, right.1
+        );
+        for _ in 0..self.random.below(3) {
+            let condition = self.one_sided(&sources);
+            let _ = write!(sql, " and {condition}");
+        }
+        (sql, sources.to_vec())
+    }
+
+    fn merged_pair(&mut self) -> (String, Vec<Source>) {
+        let (left, right, columns) = MERGED[usize::try_from(self.random.below(4)).unwrap_or(0)];
+        let sources = [left, right].map(|table| self.named(table));
+        let (one, two) = (&sources[0].alias, &sources[1].alias);
+        let kind = self.random.pick(&["", "left ", "right "]);
+        let other = self.other;
+        let sql = if self.random.chance(25) {
+            format!("{other}.{left} {one} natural {kind}join {right} {two}")
+        } else {
+            format!("{other}.{left} {one} {kind}join {right} {two} using ({columns})")
+        };
+        (sql, sources.to_vec())
+    }
+
+    fn named(&mut self, table: &str) -> Source {
+        Source { alias: self.name("t"), columns: tables::columns_of(tables::table_named(table).1) }
+    }
+
+    fn one_of<'s>(&mut self, sources: &'s [Source]) -> &'s Source {
+        &sources[usize::try_from(self.random.below(sources.len() as u64)).unwrap_or(0)]
+    }
+
+    /// A condition about one of the tables.
+    fn one_sided(&mut self, sources: &[Source]) -> String {
+        let source = self.one_of(sources);
+        if self.random.chance(30) {
+            let column = &source.columns[usize::try_from(self.random.below(2)).unwrap_or(0)].name;
+            return format!("{}.{column} is {}null", source.alias, self.random.pick(&["", "", "not "]));
+        }
+        format!("({})", self.predicate(std::slice::from_ref(source), DEPTH_MAX))
+    }
+}

@@ -314,7 +314,11 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
             Ok(Stage::Aggregate(Box::new(Aggregator::new(plan, columns, helpers)?)))
         }
         Primitive::Distinct(plan) => {
-            Ok(Stage::Distinct(Distinct::new(key_parts(&plan.keys, columns, helpers)?, count)))
+            let keys = match plan.is_by_value {
+                true => columns.iter().enumerate().map(KeyPart::by_value).collect::<Result<_>>()?,
+                false => key_parts(&plan.keys, columns, helpers)?,
+            };
+            Ok(Stage::Distinct(Distinct::new(keys, count)))
         }
         Primitive::Filter(plan) => {
             let test = test_of(&plan.predicate, run, columns, helpers)?;

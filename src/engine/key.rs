@@ -81,12 +81,9 @@ impl KeyPart {
         }
         let class = class_of(&columns[column], purpose)?;
         if class == Class::Text && weight.is_none() {
-            // The plan took it for a number, which it was.
+            // The plan took it for a number: it was one, or it is one in a part of a union.
             let name = String::from_utf8_lossy(&columns[column].name).into_owned();
-            return Err(Error::new(
-                ErrorKind::Other,
-                format!("the type of column {name} has just been changed: try again"),
-            ));
+            return Err(Error::unsupported(format!("comparing the text column {name} without weights")));
         }
         let pad = key.pad.map(find).transpose()?;
         Ok(Self { column, weight, pad, is_descending: key.descending, class })
@@ -95,13 +92,9 @@ impl KeyPart {
     /// Keys of two columns whose equal values have equal keys, where servers compare their values as they are shown.
     pub(super) fn joining(a: (usize, &ColumnDefinition), b: (usize, &ColumnDefinition)) -> Result<[Self; 2]> {
         let refuse = || Error::unsupported("joining columns of these types across shards");
-        let class = |column: &ColumnDefinition| match column.column_type {
-            _ if is_set(column) => None,
-            ColumnType::YEAR | ColumnType::TIMESTAMP | ColumnType::TIMESTAMP2 => None,
-            ColumnType::BIT | ColumnType::NULL | ColumnType::DOUBLE => None,
-            _ => class_of(column, Use::Order).ok().filter(|class| *class != Class::Text),
+        let (Some(mut own), Some(other)) = (class_as_shown(a.1), class_as_shown(b.1)) else {
+            return Err(refuse());
         };
-        let (Some(mut own), Some(other)) = (class(a.1), class(b.1)) else { return Err(refuse()) };
         if own != other {
             let is_number = |class| matches!(class, Class::Integer | Class::Decimal);
             if !is_number(own) || !is_number(other) {
@@ -111,8 +104,19 @@ impl KeyPart {
         } else if own == Class::Moment && a.1.column_type != b.1.column_type {
             return Err(refuse());
         }
-        let part = |column| Self { column, weight: None, pad: None, is_descending: false, class: own };
-        Ok([part(a.0), part(b.0)])
+        Ok([Self::of_class(a.0, own), Self::of_class(b.0, own)])
+    }
+
+    /// The key of a column whose values are equal just when they are shown so.
+    pub(super) fn by_value((column, definition): (usize, &ColumnDefinition)) -> Result<Self> {
+        let class = class_as_shown(definition);
+        let class =
+            class.ok_or_else(|| Error::unsupported("UNION of columns of these types over several shards"));
+        class.map(|class| Self::of_class(column, class))
+    }
+
+    fn of_class(column: usize, class: Class) -> Self {
+        Self { column, weight: None, pad: None, is_descending: false, class }
     }
 
     /// Appends a value of a [`KeyPart::joining`] column as SQL. False: a constant might be read otherwise.
@@ -211,6 +215,17 @@ fn number_of(column: &ColumnDefinition, weight: &ColumnDefinition) -> Option<Cla
 pub(super) fn is_set(column: &ColumnDefinition) -> bool {
     column.flags.intersects(ColumnFlags::ENUM | ColumnFlags::SET)
         || matches!(column.column_type, ColumnType::ENUM | ColumnType::SET)
+}
+
+/// The class of a column whose values servers compare as they are shown.
+fn class_as_shown(column: &ColumnDefinition) -> Option<Class> {
+    match column.column_type {
+        _ if is_set(column) => None,
+        // An hour of every year is there twice.
+        ColumnType::YEAR | ColumnType::TIMESTAMP | ColumnType::TIMESTAMP2 => None,
+        ColumnType::BIT | ColumnType::NULL | ColumnType::DOUBLE => None,
+        _ => class_of(column, Use::Order).ok().filter(|class| *class != Class::Text),
+    }
 }
 
 fn class_of(column: &ColumnDefinition, purpose: Use) -> Result<Class> {

@@ -399,7 +399,7 @@ proptest! {
         expected.sort_unstable();
         expected.dedup();
         let given = table.map(|shard| shard.into_iter().map(text).collect());
-        let tree = Primitive::Distinct(Distinct { keys: vec![key(0), key(1)], input: leaf(0) });
+        let tree = Primitive::Distinct(Distinct { keys: vec![key(0), key(1)], is_by_value: false, input: leaf(0) });
         let columns = vec![column("a", ColumnType::LONGLONG), column("b", ColumnType::LONGLONG)];
         let sink = run_tree(&tree, columns, answers(given, waits_every)).unwrap();
         let mut rows = sink.rows;

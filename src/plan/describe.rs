@@ -58,6 +58,7 @@ impl Tree<'_> {
                 }
                 (line, &node.input)
             }
+            Primitive::Distinct(node) if node.is_by_value => ("Distinct by value".into(), &node.input),
             Primitive::Distinct(node) => (with_keys("Distinct", &node.keys), &node.input),
             Primitive::Filter(node) => (format!("Filter {}", node.predicate), &node.input),
             Primitive::Limit(node) => {
@@ -234,8 +235,11 @@ impl Tree<'_> {
         };
         let columns: Vec<String> = join.columns.iter().map(column).collect();
         let kept = join.kept.as_ref().map_or(String::new(), |kept| format!(" all rows of {}", kept.side + 1));
-        let merged =
-            if join.merged.is_empty() { String::new() } else { format!(" without {}", join.merged.join(", ")) };
+        let merged = if join.merged.is_empty() {
+            String::new()
+        } else {
+            format!(" without {}", join.merged.join(", "))
+        };
         self.line(depth, &format!("Join{kept} ({}){merged}", columns.join(", ")));
         for (number, side) in (1..).zip(&join.sides) {
             let mut line = format!("{number}: {} {}", side.routing.name(), side.keyspace);

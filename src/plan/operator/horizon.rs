@@ -206,7 +206,7 @@ impl<'a> Horizon<'a> {
             tree = Primitive::Filter(Filter { predicate, input: Box::new(tree) });
         }
         if let Some(keys) = self.distinct {
-            tree = Primitive::Distinct(Distinct { keys, input: Box::new(tree) });
+            tree = Primitive::Distinct(Distinct { keys, is_by_value: false, input: Box::new(tree) });
         }
         if let Some(keys) = self.sort.filter(|keys| !keys.is_empty()) {
             tree = Primitive::Sort(Sort { keys, input: Box::new(tree) });

@@ -50,6 +50,8 @@ pub struct Limit {
 pub struct Distinct {
     /// One key per visible column; without any, rows are equal when their bytes are.
     pub keys: Vec<SortKey>,
+    /// Every column is a key; columns whose values do not say by themselves which are equal are refused.
+    pub is_by_value: bool,
     /// The rows.
     pub input: Box<Primitive>,
 }

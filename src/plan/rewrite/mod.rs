@@ -8,10 +8,11 @@ mod join_tables;
 mod merge_order;
 mod push_limit;
 mod split_aggregate;
+mod unite;
 
 pub(crate) use finish_groups::apply as finish_groups;
 pub(crate) use join_tables::apply as join_tables;
-pub(crate) use push_limit::values as limit_values;
+pub(crate) use unite::apply as unite;
 
 use super::operator::Horizon;
 use super::primitive::Primitive;

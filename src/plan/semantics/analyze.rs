@@ -148,10 +148,18 @@ impl<'a> Analyzer<'a> {
                     (true, Some(_), Some(_)) => left.blocker().or(right.blocker()).map(Into::into),
                     (true, ..) => Some("UNION ALL with a part that is on every shard".into()),
                 };
+                let is_distinct = *op == SetOperator::Union
+                    && matches!(set_quantifier, SetQuantifier::Distinct | SetQuantifier::None);
+                let gives_all = |part: &Block| {
+                    let is_union = part.is_distinct_union && part.horizon_blocker.is_none();
+                    part.anchor.is_some() && (is_union || part.blocker().is_none())
+                };
+                let is_distinct_union = is_distinct && gives_all(&left) && gives_all(&right);
                 let mut outputs = left.outputs;
                 forget_keys(&mut outputs);
                 let instances = first..self.analysis.instances.len();
                 Ok(Block {
+                    is_distinct_union,
                     outputs,
                     instances,
                     anchor: left.anchor,
@@ -290,6 +298,7 @@ impl<'a> Analyzer<'a> {
             window_blocks,
             groups_stay,
             rows_are_distinct,
+            is_distinct_union: false,
         })
     }
 

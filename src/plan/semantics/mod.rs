@@ -93,6 +93,9 @@ pub(crate) struct Block {
     pub(crate) groups_stay: bool,
     /// Equal output rows are on one shard.
     pub(crate) rows_are_distinct: bool,
+    /// A UNION: its rows are the distinct ones among those that each shard gives. As a part of something else it has a
+    /// blocker all the same.
+    pub(crate) is_distinct_union: bool,
 }
 
 impl Block {

@@ -68,7 +68,11 @@ fn refuse_foreign_keys(ctx: &PlanContext<'_>, source: &Source<'_>, keyspace: &Ke
 
 fn rows_of_each(query: Query) -> Several {
     let rows = Primitive::EachShard(EachShard { query, helpers: 0, typed: None });
-    Several::Combine(Box::new(Primitive::Distinct(Distinct { keys: Vec::new(), input: Box::new(rows) })))
+    Several::Combine(Box::new(Primitive::Distinct(Distinct {
+        keys: Vec::new(),
+        is_by_value: false,
+        input: Box::new(rows),
+    })))
 }
 
 /// CALL and DO: nothing says what they touch, so the session's keyspace must have one shard, or for DO any will

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
-    EachShard, Finish, Gather, Limit, Piece, Primitive, Query, Route, Routing, Several, Template,
+    EachShard, Finish, Gather, Piece, Primitive, Query, Route, Routing, Several, Template,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analysis, Analyzer, Block, place, session};
@@ -31,7 +31,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
         && matches!(&*query.body, SetExpr::SetOperation { .. })
         && combine(source, query, &analysis, &block).is_ok()
     {
-        // The parts of a UNION ALL need not meet.
+        // The parts of a UNION need not meet.
         place.routing = Routing::Union(groups.clone());
     }
     let several = if let Routing::SameShard(_) = &place.routing {
@@ -145,7 +145,7 @@ fn combine(source: &Source<'_>, query: &ast::Query, analysis: &Analysis, block: 
             }
             combined => combined,
         },
-        _ => union_all(source, query, analysis, block),
+        _ => rewrite::unite(source, query, analysis, block),
     }
 }
 
@@ -154,28 +154,6 @@ fn finish(source: &Source<'_>, query: &ast::Query, analysis: &Analysis, block: &
     match (&*query.body, &analysis.blocker) {
         (SetExpr::Select(select), None) => rewrite::finish_groups(source, query, select, analysis, block),
         _ => Err(Error::unsupported("this query over several shards")),
-    }
-}
-
-/// UNION ALL, every part of which each shard can make by itself.
-fn union_all(
-    source: &Source<'_>,
-    query: &ast::Query,
-    analysis: &Analysis,
-    block: &Block,
-) -> Result<Primitive> {
-    if let Some(blocker) = &block.join_blocker {
-        return Err(Error::unsupported(blocker.as_ref()));
-    }
-    if query.order_by.is_some() || !matches!(&*query.body, SetExpr::SetOperation { .. }) {
-        return Err(Error::unsupported("ORDER BY of a UNION over several shards"));
-    }
-    let query_text = source.query(&analysis.all_edits());
-    let tree = Primitive::EachShard(EachShard { query: query_text, helpers: 0, typed: None });
-    match query.limit_clause.as_ref().map(rewrite::limit_values).transpose()? {
-        None => Ok(tree),
-        Some((count, None)) => Ok(Primitive::Limit(Limit { count, offset: None, input: Box::new(tree) })),
-        Some(_) => Err(Error::unsupported("OFFSET of a UNION over several shards")),
     }
 }
 

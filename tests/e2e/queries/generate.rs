@@ -86,6 +86,7 @@ impl Generator<'_> {
             4..9 => Query { sql: self.star(), is_ordered: false, may_be_prepared: true },
             9..19 => self.set_operation(),
             19..35 => self.join_of_two(),
+            35..42 => self.union_of_columns(),
             _ => self.single(),
         };
         query.may_be_prepared &= !query.sql.contains("json_table(");

@@ -9,6 +9,7 @@ mod expression;
 mod generate;
 mod joins;
 mod tables;
+mod unions;
 
 use std::collections::BTreeSet;
 

@@ -27,6 +27,28 @@ pub(super) enum Managed {
     Insert,
 }
 
+/// How the rows of an INSERT or REPLACE are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// All at once.
+    Together,
+    /// INSERT IGNORE.
+    Ignore,
+    /// REPLACE INTO a table that others refer to.
+    Replace,
+    /// ON DUPLICATE KEY UPDATE.
+    Upsert,
+}
+
+/// What new rows of a table refer to.
+pub(super) struct NewRowLinks {
+    /// The keys of the table.
+    pub(super) links: Vec<Link>,
+    /// The keys that refer to the table, where rows may be replaced.
+    pub(super) incoming: Vec<Link>,
+    pub(super) way: Way,
+}
+
 impl Executor {
     /// Runs a statement whose foreign keys reach over shards, if it is one.
     pub(super) async fn keep_foreign_keys(&self, job: &mut Job<'_>, plan: &Plan) -> Result<Option<()>> {
@@ -35,7 +57,7 @@ impl Executor {
         let outcome = match (managed, &plan.root) {
             (Managed::Change(change), _) => self.managed(job, &change).await,
             (Managed::Insert, Primitive::Insert(insert)) => match self.with_foreign_keys(job, insert) {
-                Ok((insert, links)) => self.insert_below(job, &insert, &links).await,
+                Ok((insert, followed)) => self.insert_below(job, &insert, Some(&followed)).await,
                 Err(error) => Err(error),
             },
             (Managed::Insert, _) => Err(Error::unsupported(
@@ -100,7 +122,21 @@ impl Executor {
         let managed = match job.lexed.kind {
             StatementKind::Delete | StatementKind::Update => self.managed_change_of(job, &keys)?,
             _ => {
-                tables.iter().any(|table| self.follows_new_rows(job, &keys, table)).then_some(Managed::Insert)
+                // The statement may read other tables with foreign keys, and write none.
+                let written = match &plan.root {
+                    Primitive::Insert(insert) => Some(insert),
+                    _ => None,
+                };
+                let is_written = |table: &Arc<Table>| {
+                    written.is_none_or(|insert| {
+                        table.keyspace == insert.keyspace && *table.name == *insert.table
+                    })
+                };
+                let updated = written.and_then(|insert| insert.updated.as_deref());
+                tables
+                    .iter()
+                    .any(|table| is_written(table) && self.follows_new_rows(job, &keys, table, updated))
+                    .then_some(Managed::Insert)
             }
         };
         if managed.is_some() && mentions(job.text, b"foreign_key_checks") {
@@ -128,10 +164,20 @@ impl Executor {
         Ok(is_followed.then(|| Managed::Change(Box::new(first))))
     }
 
-    fn follows_new_rows(&self, job: &Job<'_>, keys: &ForeignKeys<'_>, table: &Arc<Table>) -> bool {
-        // REPLACE deletes rows, and ON DUPLICATE KEY UPDATE changes them.
-        let changes_rows = job.lexed.kind == StatementKind::Replace;
-        keys.follows_insert(table) || changes_rows && keys.follows_delete(table)
+    /// REPLACE deletes rows, and ON DUPLICATE KEY UPDATE changes them.
+    fn follows_new_rows(
+        &self,
+        job: &Job<'_>,
+        keys: &ForeignKeys<'_>,
+        table: &Arc<Table>,
+        updated: Option<&[Box<str>]>,
+    ) -> bool {
+        keys.follows_insert(table)
+            || job.lexed.kind == StatementKind::Replace && keys.follows_delete(table)
+            || updated.is_some_and(|updated| {
+                let columns: Vec<&str> = updated.iter().map(|column| &**column).collect();
+                keys.follows_update(table, &columns)
+            })
     }
 
     /// Rows of files are not followed.
@@ -152,25 +198,37 @@ impl Executor {
 
     /// The plan of an INSERT with the values of its foreign keys told row by row, and these keys: the first of its lookups
     /// that are no vindexes.
-    fn with_foreign_keys(&self, job: &Job<'_>, insert: &Insert) -> Result<(Insert, Vec<Link>)> {
+    fn with_foreign_keys(&self, job: &Job<'_>, insert: &Insert) -> Result<(Insert, NewRowLinks)> {
         let snapshot = &job.snapshot;
         let keys = ForeignKeys::new(&snapshot.vschema, &snapshot.schemas);
         let table = snapshot.vschema.keyspace(&insert.keyspace).and_then(|known| known.table(&insert.table));
         let table = table.ok_or_else(|| Error::bug("a table that is gone from its own snapshot"))?;
-        if insert.is_ignore || insert.updated.is_some() {
-            let what = if insert.is_ignore { "INSERT IGNORE" } else { "ON DUPLICATE KEY UPDATE" };
-            return Err(Error::unsupported(format!("{what} with foreign keys that reach over shards")));
-        }
-        if insert.replaces.is_some() && !keys.incoming(table).is_empty() {
-            return Err(Error::unsupported("REPLACE INTO a table that foreign keys over shards refer to"));
+        let way = match (insert.is_ignore, insert.updated.is_some(), insert.replaces.is_some()) {
+            (true, true, _) => {
+                return Err(Error::unsupported(
+                    "INSERT IGNORE … ON DUPLICATE KEY UPDATE with foreign keys that reach over shards",
+                ));
+            }
+            (true, ..) => Way::Ignore,
+            (_, true, _) => Way::Upsert,
+            (.., true) if !keys.incoming(table).is_empty() => Way::Replace,
+            _ => Way::Together,
+        };
+        if matches!(way, Way::Ignore | Way::Replace) && table.has_owned_lookups() {
+            let what = if way == Way::Ignore { "INSERT IGNORE" } else { "REPLACE" };
+            return Err(Error::unsupported(format!(
+                "{what} INTO a table with lookup vindexes and foreign keys that reach over shards"
+            )));
         }
         let links = keys.outgoing(table);
         let primary = insert.vindexes.first().ok_or_else(|| Error::bug("a sharded table without vindex"))?;
         let mut with_keys = insert.clone();
         let at = with_keys.lookups.len() - insert.keys_over_shards().len();
-        // What rows refer to, then what rows of the same statement may refer to.
+        let incoming = if way == Way::Replace { keys.incoming(table) } else { Vec::new() };
+        // What rows refer to, then what rows of the same statement may refer to, then what others refer to.
         let own = links.iter().filter(|link| link.is_of_one_table());
-        let told = links.iter().map(|link| &link.key.columns).chain(own.map(|link| &link.key.parent_columns));
+        let referred = own.chain(&incoming).map(|link| &link.key.parent_columns);
+        let told = links.iter().map(|link| &link.key.columns).chain(referred);
         let told: Vec<_> = told.collect();
         for columns in told.into_iter().rev() {
             if keys.is_any_generated(table, |name| columns.iter().any(|column| *column == *name)) {
@@ -192,7 +250,7 @@ impl Executor {
             let vindex = InsertVindex { vindex: primary.vindex.clone(), columns, positions };
             with_keys.lookups.insert(at, InsertLookup { vindex, is_owned: false });
         }
-        Ok((with_keys, links))
+        Ok((with_keys, NewRowLinks { links, incoming, way }))
     }
 
     /// Is a value that a statement has for a key surely stored as it is?
@@ -224,6 +282,14 @@ fn is_stored_as_is(column: &Column, value: &Value) -> bool {
         ("varbinary", Value::Bytes(_) | Value::Text(_)) => true,
         _ => false,
     }
+}
+
+/// A value for a key that is another one when it is stored.
+pub(super) fn not_stored_as_written(link: &Link) -> Error {
+    Error::unsupported(format!(
+        "a value for the foreign key {} that is not stored as it is written",
+        link.key.name
+    ))
 }
 
 /// The query for a row without parent.

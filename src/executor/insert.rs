@@ -4,6 +4,7 @@
 
 use super::Executor;
 use super::arguments::{Arguments, Placeholders};
+use super::foreign_keys::{NewRowLinks, Way};
 use super::inner::Inner;
 use super::job::Job;
 use super::new_rows::NewRows;
@@ -12,7 +13,6 @@ use super::session_values::SessionValues;
 use super::spooled_rows::SpooledRows;
 use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Link;
 use crate::plan::primitive::{Insert, InsertRows};
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
@@ -21,15 +21,15 @@ use crate::sql::{Lexed, SqlMode};
 impl Executor {
     /// Runs an INSERT or REPLACE and replies.
     pub(super) async fn insert(&self, job: &mut Job<'_>, insert: &Insert) -> Result<()> {
-        self.insert_below(job, insert, &[]).await
+        self.insert_below(job, insert, None).await
     }
 
-    /// The same, into a table whose rows must have the parents that `links` ask for.
+    /// The same, into a table whose foreign keys the router keeps.
     pub(super) async fn insert_below(
         &self,
         job: &mut Job<'_>,
         insert: &Insert,
-        links: &[Link],
+        followed: Option<&NewRowLinks>,
     ) -> Result<()> {
         let needs = job.needs();
         let snapshot = job.snapshot.clone();
@@ -52,31 +52,31 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let last_insert_id = job.session.last_insert_id;
+        let is_followed = |way: Way| followed.is_some_and(|followed| followed.way == way);
         let with_keys = match insert.upsert {
-            Some(_) => Box::pin(self.with_keys_to_update(job, insert)).await?,
-            None => self.with_keys_over_shards(job, insert).await?,
+            Some(_) => Box::pin(self.with_keys_to_update(job, insert, is_followed(Way::Upsert))).await?,
+            None => self.with_keys_over_shards(job, insert, is_followed(Way::Replace)).await?,
         };
         let insert = with_keys.as_ref().unwrap_or(insert);
         let is_upsert = insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0);
-        if is_upsert && !links.is_empty() {
-            return Err(Error::unsupported(
-                "ON DUPLICATE KEY UPDATE of vindex columns with managed foreign keys",
-            ));
-        }
         let (outcome, has_numbers) = match &insert.rows {
-            InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, links).await?,
+            InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, followed).await?,
+            InsertRows::Set { .. } | InsertRows::Values { .. } if followed.is_some() => {
+                let mut batch = InsertBatch::read(insert, &run, &source)?;
+                let compound = self.begin_compound(job.session).await?;
+                let mut new = followed.map(NewRows::new);
+                let outcome = match self.insert_part(job, insert, &mut batch, new.as_mut()).await {
+                    Ok(outcome) => self.check_new(job, new.as_ref()).await.map(|()| outcome),
+                    Err(error) => Err(error),
+                };
+                (self.end_compound(job.session, compound, outcome).await?, batch.has_numbers())
+            }
             InsertRows::Values { .. } if is_upsert => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
                 let steps = self.begin_steps(job.session).await?;
-                let outcome = Box::pin(self.upsert_rows(job, insert, &mut batch)).await;
+                let outcome = Box::pin(self.upsert_rows(job, insert, &mut batch, None)).await;
                 let outcome = self.end_compound(job.session, steps, outcome).await?;
                 (outcome, batch.has_numbers())
-            }
-            InsertRows::Set { .. } | InsertRows::Values { .. } if !links.is_empty() => {
-                let mut batch = InsertBatch::read(insert, &run, &source)?;
-                let compound = self.begin_compound(job.session).await?;
-                let outcome = self.insert_and_check(job, insert, links, &mut batch).await;
-                (self.end_compound(job.session, compound, outcome).await?, batch.has_numbers())
             }
             InsertRows::Set { .. } | InsertRows::Values { .. } => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
@@ -93,19 +93,11 @@ impl Executor {
         Ok(())
     }
 
-    async fn insert_and_check(
-        &self,
-        job: &mut Job<'_>,
-        insert: &Insert,
-        links: &[Link],
-        batch: &mut InsertBatch<'_>,
-    ) -> Result<WriteOutcome> {
-        let (snapshot, needs) = (job.snapshot.clone(), job.needs());
-        let outcome =
-            Inner::new(self, &mut *job.session, &snapshot, needs).insert_within(insert, batch).await?;
-        let mut new = NewRows::new(links);
-        new.note(insert, batch)?;
-        self.check_new_rows(job, &new).await.map(|()| outcome)
+    async fn check_new(&self, job: &mut Job<'_>, new: Option<&NewRows<'_>>) -> Result<()> {
+        match new {
+            Some(new) => self.check_new_rows(job, new).await,
+            None => Ok(()),
+        }
     }
 
     /// `INSERT … SELECT`: the query's rows are read whole, because they may come from the connections that they go to, and
@@ -116,7 +108,7 @@ impl Executor {
         insert: &Insert,
         run: &Run<'_>,
         source: &InsertSource<'_>,
-        links: &[Link],
+        followed: Option<&NewRowLinks>,
     ) -> Result<(WriteOutcome, bool)> {
         let InsertRows::Select { query, tail, .. } = &insert.rows else {
             return Err(Error::bug("an INSERT without query"));
@@ -131,9 +123,10 @@ impl Executor {
         let compound = self.begin_compound(job.session).await?;
         let outcome = match self.spooled_rows(job, &text).await {
             Ok(mut rows) => {
-                let mut new = NewRows::new(links);
-                match self.insert_spooled(job, insert, (run, source), &mut rows, (&behind, &mut new)).await {
-                    Ok(outcome) => self.check_new_rows(job, &new).await.map(|()| outcome),
+                let mut new = followed.map(NewRows::new);
+                let tail = (behind.as_slice(), new.as_mut());
+                match self.insert_spooled(job, insert, (run, source), &mut rows, tail).await {
+                    Ok(outcome) => self.check_new(job, new.as_ref()).await.map(|()| outcome),
                     Err(error) => Err(error),
                 }
             }
@@ -148,7 +141,7 @@ impl Executor {
         insert: &Insert,
         (run, source): (&Run<'_>, &InsertSource<'_>),
         held: &mut SpooledRows,
-        (tail, new): (&[u8], &mut NewRows<'_>),
+        (tail, mut new): (&[u8], Option<&mut NewRows<'_>>),
     ) -> Result<(WriteOutcome, bool)> {
         // What is wrong with the columns is wrong without rows too.
         InsertBatch::of_query(insert, run, source, tail, &held.columns, &[])?;
@@ -163,8 +156,7 @@ impl Executor {
             }
             let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, &rows)?;
             drop(rows);
-            let outcome = self.insert_part(job, insert, &mut batch).await?;
-            new.note(insert, &batch)?;
+            let outcome = self.insert_part(job, insert, &mut batch, new.as_deref_mut()).await?;
             if batch.has_numbers() {
                 first_number.get_or_insert(outcome.last_insert_id);
             }
@@ -187,9 +179,13 @@ impl Executor {
         job: &mut Job<'_>,
         insert: &Insert,
         batch: &mut InsertBatch<'_>,
+        new: Option<&mut NewRows<'_>>,
     ) -> Result<WriteOutcome> {
+        if let Some(new) = new {
+            return Box::pin(self.add_rows(job, insert, batch, new)).await;
+        }
         if insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0) {
-            return Box::pin(self.upsert_rows(job, insert, batch)).await;
+            return Box::pin(self.upsert_rows(job, insert, batch, None)).await;
         }
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
@@ -222,17 +218,6 @@ impl Inner<'_> {
         }
         batch.place(&[])?;
         batch.write(&mut self.access()).await
-    }
-
-    /// Rows within a statement that has begun.
-    async fn insert_within(&mut self, insert: &Insert, batch: &mut InsertBatch<'_>) -> Result<WriteOutcome> {
-        self.fill_in(insert, batch).await?;
-        let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
-        batch.number(&mut sequences).await?;
-        match insert.keys_over_shards() {
-            [] => self.insert_rows(insert, batch).await,
-            _ => self.replace_rows(insert, batch).await,
-        }
     }
 }
 

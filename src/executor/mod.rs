@@ -13,6 +13,7 @@ mod ddl;
 mod describe;
 mod exchange;
 mod explain;
+mod followed_rows;
 mod foreign_keys;
 mod gather;
 mod inner;

@@ -20,11 +20,13 @@ use crate::value::Value;
 use crate::vschema::Table;
 
 impl Executor {
-    /// The plan with the table's unique keys that may be taken on other shards; `None`: there are none.
+    /// The plan with the table's unique keys that may be taken on other shards; `None`: there are none. `all`: and with
+    /// those that may be taken on the same shard.
     pub(super) async fn with_keys_over_shards(
         &self,
         job: &Job<'_>,
         insert: &Insert,
+        all: bool,
     ) -> Result<Option<Insert>> {
         let (Some(_), Some(primary)) = (&insert.replaces, insert.vindexes.first()) else {
             return Ok(None);
@@ -37,7 +39,7 @@ impl Executor {
         let mut keys = Vec::new();
         for key in &shape.unique {
             let has = |name: &str| key.columns.iter().any(|column| column.eq_ignore_ascii_case(name));
-            if !has_owned && primary.columns.iter().all(|column| has(column)) {
+            if !all && !has_owned && primary.columns.iter().all(|column| has(column)) {
                 continue;
             }
             if key.columns.iter().any(|column| column.is_empty()) {

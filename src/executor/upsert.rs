@@ -4,9 +4,12 @@
 //! own; if no key has them, the row is inserted. <https://dev.mysql.com/doc/refman/9.0/en/insert-on-duplicate.html>
 
 use super::Executor;
+use super::followed_rows::keeps_keys_above_storage;
+use super::foreign_keys::parent_is_missing;
 use super::inner::Inner;
 use super::job::Job;
 use super::lookup::{OwnedLookup, Owners, used_by};
+use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
 use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome, write_condition};
 use crate::error::{Error, Result};
@@ -19,13 +22,19 @@ use crate::vschema::{ColumnType, Table};
 
 impl Executor {
     /// The plan with the table's unique keys, if its rows must be taken one by one; `None`: each row's shard does all.
-    pub(super) async fn with_keys_to_update(&self, job: &Job<'_>, insert: &Insert) -> Result<Option<Insert>> {
+    /// `is_followed`: the router keeps foreign keys of the table.
+    pub(super) async fn with_keys_to_update(
+        &self,
+        job: &Job<'_>,
+        insert: &Insert,
+        is_followed: bool,
+    ) -> Result<Option<Insert>> {
         let (Some(upsert), Some(primary)) = (&insert.upsert, insert.vindexes.first()) else {
             return Ok(None);
         };
         let has_owned = insert.lookups.iter().any(|lookup| lookup.is_owned);
         let is_set = matches!(insert.rows, InsertRows::Set { .. });
-        if upsert.changed.is_empty() && (!has_owned || insert.is_ignore || is_set) {
+        if !is_followed && upsert.changed.is_empty() && (!has_owned || insert.is_ignore || is_set) {
             return Ok(None);
         }
         let tablet_type = job.session.target.tablet_type;
@@ -69,6 +78,7 @@ impl Executor {
         job: &mut Job<'_>,
         insert: &Insert,
         batch: &mut InsertBatch<'_>,
+        new: Option<&NewRows<'_>>,
     ) -> Result<WriteOutcome> {
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let tablet_type = job.session.target.tablet_type;
@@ -99,13 +109,21 @@ impl Executor {
                 }
             }
         }
+        let told = new.map(|new| new.told(insert, batch)).transpose()?;
         let mut outcomes = Vec::new();
         let mut diagnostics = Diagnostics::default();
         for (row, conditions) in conditions.iter().enumerate() {
             let upsert = Row { insert, table: &found.table, batch, updates: &updates, row };
+            let lacking = match (new, &told) {
+                (Some(new), Some(told)) => self.lacks_parent(job, new.links(), told, row).await?,
+                _ => None,
+            };
+            if let Some(link) = lacking.filter(|_| keeps_keys_above_storage(job.session)) {
+                return Err(parent_is_missing(job, link));
+            }
             let mut outcome = None;
             for condition in conditions {
-                outcome = self.update_in_the_way(job, &upsert, condition).await?;
+                outcome = self.update_in_the_way(job, &upsert, condition, new.is_some()).await?;
                 if outcome.is_some() {
                     break;
                 }
@@ -114,7 +132,11 @@ impl Executor {
                 Some(outcome) => outcome,
                 None => {
                     let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
-                    inner.insert_new(&upsert).await?
+                    let outcome = inner.insert_new(&upsert).await?;
+                    if let Some(link) = lacking {
+                        return Err(parent_is_missing(job, link));
+                    }
+                    outcome
                 }
             };
             let said = std::mem::take(&mut job.session.diagnostics);
@@ -131,6 +153,7 @@ impl Executor {
         job: &mut Job<'_>,
         upsert: &Row<'_, '_>,
         condition: &[u8],
+        is_followed: bool,
     ) -> Result<Option<WriteOutcome>> {
         let assignments = upsert.assignments()?;
         let mut text = b"select 1".to_vec();
@@ -165,7 +188,10 @@ impl Executor {
         text.extend_from_slice(&changes.join(&b", "[..]));
         text.extend_from_slice(b" where ");
         text.extend_from_slice(condition);
-        let result = self.captured(job, &text, None).await?.pop().unwrap_or_default();
+        let result = match is_followed {
+            true => self.followed_change(job, &text).await?,
+            false => self.captured(job, &text, None).await?.pop().unwrap_or_default(),
+        };
         if let Some(error) = result.error {
             return Err(error);
         }

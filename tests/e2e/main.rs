@@ -13,6 +13,7 @@ mod compare;
 mod ctl;
 mod demo;
 mod environment;
+mod foreign_keys;
 mod gathers;
 mod generated;
 mod generated_writes;
@@ -296,6 +297,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("queries", queries::CASES),
         ("generated", generated_writes::CASES),
         ("write_scripts", write_scripts::CASES),
+        ("foreign_keys", foreign_keys::CASES),
         ("shared_cases", shared_cases::CASES),
         ("tpcc", tpcc::CASES),
         ("tpch", tpch::CASES),

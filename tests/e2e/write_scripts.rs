@@ -53,14 +53,16 @@ const TABLES: [(&str, &str); 9] = [
     ("customer", "select * from customer order by customer_id"),
 ];
 
-struct Sides {
+/// The same conversation with a plain server and with the router.
+pub struct Sides {
     plain: Client,
     router: Client,
     history: Vec<String>,
 }
 
 impl Sides {
-    fn start(environment: &Environment, keyspace: &str, found_rows: bool) -> Result<Self, String> {
+    /// From empty tables.
+    pub fn start(environment: &Environment, keyspace: &str, found_rows: bool) -> Result<Self, String> {
         environment.reset(keyspace, true)?;
         let found_rows = if found_rows { CLIENT_FOUND_ROWS } else { 0 };
         let capabilities = CLIENT_DEPRECATE_EOF | CLIENT_MULTI_STATEMENTS | found_rows;
@@ -76,7 +78,21 @@ impl Sides {
         Ok(sides)
     }
 
-    fn end(mut self) -> Result<(), String> {
+    /// Runs what must succeed.
+    pub fn run(&mut self, sql: &str) -> Result<(), String> {
+        self.plain.run(sql)?;
+        self.router.run(sql)?;
+        self.history.push(sql.to_owned());
+        Ok(())
+    }
+
+    /// A difference, with the statements that lead to it.
+    pub fn report(&self, number: u64, shown: usize, differences: &[String]) -> String {
+        let shown = &self.history[self.history.len().saturating_sub(shown)..];
+        format!("[{number}] {};\n      {}", shown.join(";\n    "), differences.join("\n      "))
+    }
+
+    pub fn end(mut self) -> Result<(), String> {
         self.plain.run("rollback")?;
         self.router.run("rollback")?;
         Ok(())
@@ -84,17 +100,31 @@ impl Sides {
 }
 
 #[derive(Default)]
-struct Counts {
+pub struct Counts {
     failed: usize,
     refused: std::collections::BTreeMap<String, usize>,
 }
 
-fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), String> {
+impl Counts {
+    pub fn print(&self, count: u64, seed: u64) {
+        println!("  {count} generated from {seed}, {} failed on both", self.failed);
+        for (reason, times) in &self.refused {
+            println!("  refused {times} times: {reason}");
+        }
+    }
+}
+
+/// How many statements are generated, and from which seed, if the environment has no wishes.
+pub fn wanted(count: u64, seed: u64) -> Result<(u64, u64), String> {
     let number = |name: &str, default| {
         std::env::var(name)
             .map_or(Ok(default), |text| text.parse().map_err(|error| format!("{name}: {error}")))
     };
-    let (count, seed) = (number("SHARDGATE_WRITES", STATEMENTS)?, number("SHARDGATE_SEED", seed)?);
+    Ok((number("SHARDGATE_WRITES", count)?, number("SHARDGATE_SEED", seed)?))
+}
+
+fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), String> {
+    let (count, seed) = wanted(STATEMENTS, seed)?;
     let mut random = Random::new(seed);
     let (mut counts, mut found) = (Counts::default(), Vec::new());
     let mut sides = Sides::start(environment, keyspace, seed % 2 == 1)?;
@@ -102,7 +132,8 @@ fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), S
         let sql = if number % LOOKUPS_EVERY == 0 { "commit".to_owned() } else { packet(&mut random) };
         let mut differences = step(&mut sides, &sql, random.chance(40), keyspace, &mut counts)?;
         if number % LOOK_EVERY == 0 || !differences.is_empty() {
-            differences.extend(look(&mut sides, keyspace)?);
+            let queries = changed_tables(&sides);
+            differences.extend(look(&mut sides, keyspace, &queries)?);
         }
         if number % LOOKUPS_EVERY == 0 && differences.is_empty() {
             differences.extend(lookups::problems(environment, keyspace)?);
@@ -110,8 +141,7 @@ fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), S
         if differences.is_empty() {
             continue;
         }
-        let shown = &sides.history[sides.history.len().saturating_sub(HISTORY_SHOWN)..];
-        found.push(format!("[{number}] {};\n      {}", shown.join(";\n    "), differences.join("\n      ")));
+        found.push(sides.report(number, HISTORY_SHOWN, &differences));
         if found.len() >= DIFFERENCES_MAX {
             break;
         }
@@ -119,15 +149,12 @@ fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), S
         sides = Sides::start(environment, keyspace, seed % 2 == 1)?;
     }
     sides.end()?;
-    println!("  {count} generated from {seed}, {} failed on both", counts.failed);
-    for (reason, times) in &counts.refused {
-        println!("  refused {times} times: {reason}");
-    }
+    counts.print(count, seed);
     if found.is_empty() { Ok(()) } else { Err(found.join("\n  ")) }
 }
 
 /// One packet on both sides; what the router refuses is left out on the plain server too.
-fn step(
+pub fn step(
     sides: &mut Sides,
     sql: &str,
     may_prepare: bool,
@@ -185,14 +212,18 @@ fn differences(keyspace: &str, sql: &str, plain: &[Reply], router: &[Reply]) -> 
     comparison.replies(plain, router)
 }
 
-fn look(sides: &mut Sides, keyspace: &str) -> Result<Vec<String>, String> {
-    let mut differences = Vec::new();
+/// The queries for tables that the last statements may have changed.
+fn changed_tables(sides: &Sides) -> Vec<&'static str> {
     let from = sides.history.len().saturating_sub(LOOKED_AT);
-    for (name, query) in TABLES {
-        let is_named = sides.history[from..].iter().any(|sql| sql.contains(name) || sql.starts_with("roll"));
-        if !is_named {
-            continue;
-        }
+    let is_named =
+        |name: &str| sides.history[from..].iter().any(|sql| sql.contains(name) || sql.starts_with("roll"));
+    TABLES.iter().filter(|(name, _)| is_named(name)).map(|(_, query)| *query).collect()
+}
+
+/// Compares what these queries answer.
+pub fn look(sides: &mut Sides, keyspace: &str, queries: &[&str]) -> Result<Vec<String>, String> {
+    let mut differences = Vec::new();
+    for query in queries {
         let (expected, got) = (sides.plain.query(query)?, sides.router.query(query)?);
         let of_table = self::differences(keyspace, query, &expected, &got);
         differences.extend(of_table.iter().take(2).map(|difference| format!("{query}: {difference}")));

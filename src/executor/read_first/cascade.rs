@@ -10,9 +10,11 @@ use super::managed::{name_of, parent_of};
 use super::statements::Chosen;
 use super::target::KeyedTarget;
 use crate::engine::write_condition;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::executor::Executor;
-use crate::executor::foreign_keys::{child_is_there, depth_exceeded, parent_is_missing};
+use crate::executor::foreign_keys::{
+    child_is_there, depth_exceeded, not_stored_as_written, parent_is_missing,
+};
 use crate::limits::{FOREIGN_KEY_LEVELS_MAX, KEYS_PER_STATEMENT_MAX};
 use crate::plan::Link;
 use crate::schema::Action;
@@ -155,9 +157,27 @@ impl Executor {
         values: &[Vec<Value>],
         is_stored: bool,
     ) -> Result<()> {
+        let missing = self.missing_parents(job, link, values).await?;
+        match missing.first() {
+            None => Ok(()),
+            Some(parent) if is_stored || self.reads_as_stored(job, link, parent) => {
+                Err(parent_is_missing(job, link))
+            }
+            Some(_) => Err(not_stored_as_written(link)),
+        }
+    }
+
+    /// The values without a parent; those that are found stay locked.
+    pub(in crate::executor) async fn missing_parents(
+        &self,
+        job: &mut Job<'_>,
+        link: &Link,
+        values: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Value>>> {
         let columns = &link.key.parent_columns;
         let list: Vec<String> = columns.iter().map(|column| quoted(column.as_str())).collect();
         let head = format!("select {} from {} where ", list.join(", "), name(&link.parent));
+        let mut lost = Vec::new();
         for parents in distinct(values).chunks(KEYS_PER_STATEMENT_MAX) {
             let text = with_condition(job, head.clone(), columns, parents, " lock in share mode")?;
             let rows = self.read_rows(job, &text).await?;
@@ -165,25 +185,21 @@ impl Executor {
             for index in 0..rows.len() {
                 found.insert(name_of(&rows.values(index)?));
             }
-            let missing = parents.iter().filter(|parent| !found.contains(&name_of(parent)));
-            for parent in missing {
+            if let ([parent], 0) = (parents, rows.len()) {
+                lost.push(parent.clone());
+                continue;
+            }
+            for parent in parents.iter().filter(|parent| !found.contains(&name_of(parent))) {
                 // Equal is what the server finds equal, whatever it looks like.
                 let one = std::slice::from_ref(parent);
                 let tail = " limit 1 lock in share mode";
                 let text = with_condition(job, head.clone(), columns, one, tail)?;
-                if self.read_rows(job, &text).await?.len() > 0 {
-                    continue;
+                if self.read_rows(job, &text).await?.len() == 0 {
+                    lost.push(parent.clone());
                 }
-                return Err(match is_stored || self.reads_as_stored(job, link, parent) {
-                    true => parent_is_missing(job, link),
-                    false => Error::unsupported(format!(
-                        "a value for the foreign key {} that is not stored as it is written",
-                        link.key.name
-                    )),
-                });
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// Is there a row whose parent would be lost?

@@ -87,6 +87,9 @@ impl Executor {
             return Ok(nothing(plan));
         }
         chain.check_depth(job)?;
+        if let Change::Update(update) = &only.change {
+            self.lock_new_parents(job, &target, update, &concerned.outgoing, &chosen).await?;
+        }
         match &only.change {
             Change::Delete { .. } => {
                 let size = if in_order { 1 } else { KEYS_PER_STATEMENT_MAX };
@@ -194,6 +197,33 @@ impl Executor {
             done?;
         }
         Ok((outcome, part))
+    }
+
+    /// Parents first, then children: a session that deletes the parent meanwhile must not wait for this one, which would
+    /// wait for it. Whether parents are there is asked when rows have their values; this is only about the order.
+    async fn lock_new_parents(
+        &self,
+        job: &mut Job<'_>,
+        target: &KeyedTarget<'_>,
+        update: &Update,
+        links: &[Link],
+        chosen: &[Chosen],
+    ) -> Result<()> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let Ok(parts) = new_parts(target, update, chosen) else { return Ok(()) };
+        for link in links {
+            let mut parents = Vec::new();
+            for (row, part) in chosen.iter().zip(&parts) {
+                let after = child_of(link, target, part)?;
+                if after != child_of(link, target, &row.part)? {
+                    parents.push(after);
+                }
+            }
+            self.missing_parents(job, link, &parents).await?;
+        }
+        Ok(())
     }
 
     /// The parents of rows that were updated where they are.

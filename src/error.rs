@@ -52,6 +52,9 @@ pub const SQLSTATE_DUPLICATE_ENTRY: [u8; 5] = *b"23000";
 /// ER_XAER_NOTA: no prepared branch has this XID.
 pub const ERRNO_UNKNOWN_XID: u16 = 1397;
 
+/// ER_XAER_RMERR: what MySQL answers to XA RECOVER without the privilege XA_RECOVER_ADMIN.
+pub const ERRNO_XA_REFUSED: u16 = 1401;
+
 /// Vitess's ERInAtomicRecovery, a warning: a transaction is decided, and recovery carries it out.
 pub const ERRNO_IN_RECOVERY: u16 = 302;
 

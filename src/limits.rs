@@ -233,6 +233,10 @@ pub const SCHEMA_BYTES_MAX: usize = 128 << 20;
 /// Names in a DDL statement that are read one by one after it; with more, the whole keyspace is.
 pub const SCHEMA_NAMES_MAX: usize = 256;
 
+/// Entries of consistent lookup vindexes that a transaction notes for removal after its commit, each some hundred bytes;
+/// more of them stay in their tables without an owner, which is allowed.
+pub const LOOKUP_REMOVALS_MAX: usize = 100_000;
+
 /// Grace for running transactions when the router stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -48,16 +48,14 @@ impl LookupTable<'_> {
         Ok(out)
     }
 
-    /// The places that the table has for exactly these values, locked.
-    pub fn find_entry(&self, values: &[Value], is_locked: bool) -> Result<Vec<u8>> {
+    /// The places that the table has for exactly these values. `lock` goes behind the query.
+    pub fn find_entry(&self, values: &[Value], lock: &str) -> Result<Vec<u8>> {
         let mut out = b"select ".to_vec();
         self.column(&self.spec.to, &mut out);
         self.named_table(&mut out);
         out.extend_from_slice(b" where ");
         self.condition(values, &mut out)?;
-        if is_locked {
-            out.extend_from_slice(b" for update");
-        }
+        out.extend_from_slice(lock.as_bytes());
         Ok(out)
     }
 
@@ -182,12 +180,14 @@ impl LookupTable<'_> {
     }
 }
 
-/// Rows of the owner that have these values: its columns `wanted`, by which their places are computed.
+/// Rows of the owner that have these values: its columns `wanted`, by which their places are computed. `lock` goes behind
+/// the query.
 pub fn owners(
     table: &str,
     wanted: &[&str],
     columns: &[&str],
     values: &[Value],
+    lock: &str,
     no_backslash_escapes: bool,
 ) -> Vec<u8> {
     let mut out = b"select distinct ".to_vec();
@@ -208,7 +208,7 @@ pub fn owners(
             }
         }
     }
-    out.extend_from_slice(b" for update");
+    out.extend_from_slice(lock.as_bytes());
     out
 }
 

@@ -14,6 +14,7 @@ use super::transaction::run;
 use super::two_phase::check_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
+use crate::session::beside::Beside;
 use crate::session::transaction::ShardSession;
 use crate::twopc::{Counters, FaultPoint};
 use crate::wire::Command;
@@ -28,20 +29,28 @@ impl Executor {
         // Neither KILL nor a client that leaves may cut this off between two shards.
         let shield = session.shield.clone();
         shield.store(true, Ordering::Relaxed);
-        let outcome = self.commit_shards(session).await;
-        shield.store(false, Ordering::Relaxed);
+        let mut beside = session.beside.take();
+        let outcome = self.commit_shards(session, beside.as_deref_mut()).await;
         session.returns.forget_used();
         session.transaction.shards.retain(|shard| !shard.connection.is_broken());
         session.transaction.finish();
+        if let Some(beside) = beside {
+            self.end_beside(session, *beside, outcome.is_ok()).await;
+        }
+        shield.store(false, Ordering::Relaxed);
         outcome
     }
 
-    async fn commit_shards(&self, session: &mut Session) -> Result<()> {
+    /// `beside` has entries of consistent lookups: they are committed before the rows that need them.
+    async fn commit_shards(&self, session: &mut Session, beside: Option<&mut Beside>) -> Result<()> {
         let shards = session.transaction.shards.iter();
         let written = shards.filter(|shard| shard.in_transaction && shard.has_written).count();
         if written > 1
             && let Some(dtid) = session.transaction.dtid.clone()
         {
+            if let Some(beside) = beside {
+                self.commit_entries_first(session, beside).await?;
+            }
             return Box::pin(self.commit_in_two_phases(session, &dtid)).await;
         }
         if written > 1
@@ -51,6 +60,14 @@ impl Executor {
             self.rollback(session).await;
             return Err(error);
         }
+        match beside {
+            Some(beside) => Box::pin(self.commit_with_entries(session, beside)).await,
+            None => self.commit_rows(session, written).await,
+        }
+    }
+
+    /// Mode MULTI, with so many shards that were changed.
+    pub(super) async fn commit_rows(&self, session: &mut Session, written: usize) -> Result<()> {
         let coordinator = session.transaction.coordinator.clone();
         let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
         let mut participants: Vec<&mut ShardSession> = participants.collect();
@@ -71,19 +88,26 @@ impl Executor {
         let rest: Vec<(&ShardSession, Result<()>)> =
             rest.map(|(shard, outcome)| (&**shard, outcome)).collect();
         let outcome = non_atomic(first, &rest);
+        self.count_commit(&outcome, written);
+        outcome
+    }
+
+    /// Counts a commit in mode MULTI that has committed at least one of so many shards.
+    pub(super) fn count_commit(&self, outcome: &Result<()>, written: usize) {
         let counters = self.resolver().counters();
-        match &outcome {
+        match outcome {
             Ok(()) if written > 1 => Counters::add(&counters.committed),
             Ok(()) => {}
             Err(_) => Counters::add(&counters.partial),
         }
-        outcome
     }
 
     /// Rolls everything back. A connection on which that fails is closed, which has the same effect.
     pub(super) async fn rollback(&self, session: &mut Session) {
-        let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
-        join_all(participants.map(roll_back)).await;
+        let mut beside = session.beside.take();
+        let entries = beside.iter_mut().flat_map(|beside| beside.transaction.shards.iter_mut());
+        let participants = session.transaction.shards.iter_mut().chain(entries);
+        join_all(participants.filter(|shard| shard.in_transaction).map(roll_back)).await;
         session.returns.forget_used();
         session.transaction.shards.retain(|shard| !shard.connection.is_broken());
         session.transaction.finish();
@@ -135,7 +159,7 @@ pub(super) async fn discard_all(shard: &mut ShardSession) -> Result<()> {
 }
 
 /// What to tell the client when shards after the first have committed or not.
-fn non_atomic(first: &ShardSession, rest: &[(&ShardSession, Result<()>)]) -> Result<()> {
+pub(super) fn non_atomic(first: &ShardSession, rest: &[(&ShardSession, Result<()>)]) -> Result<()> {
     let Some(cause) = rest.iter().find_map(|(_, outcome)| outcome.as_ref().err()) else { return Ok(()) };
     let is = |outcome: &Result<()>| match outcome {
         Ok(()) => Part::Committed,

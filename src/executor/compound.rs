@@ -6,6 +6,7 @@
 use super::Executor;
 use crate::error::{ERRNO_DEADLOCK, Result};
 use crate::session::Session;
+use crate::session::beside::AtEntries;
 
 /// The savepoint around the statement; no client can have one of this name in use for long. One statement may run
 /// another: each has a number.
@@ -57,6 +58,10 @@ impl Executor {
             && !is_rolled_back(error)
             && session.transaction.check().is_ok()
         {
+            if let Some(needs) = session.beside.as_ref().map(|beside| beside.needs) {
+                let mut entries = AtEntries::enter(session, needs);
+                self.take_back_to(entries.session(), &compound.savepoint, |shard| shard.in_transaction).await;
+            }
             self.take_back_to(session, &compound.savepoint, |shard| shard.in_transaction).await;
         }
         session.transaction.savepoints.retain(|name| *name != compound.savepoint);

@@ -16,6 +16,7 @@ use crate::gateway::Target;
 use crate::limits::KILL_TIMEOUT;
 use crate::server::{ClientStream, ResultEnd};
 use crate::session::Session;
+use crate::session::beside::AtEntries;
 use crate::session::lease::{Returns, ShardLease, Tolerated};
 use crate::session::transaction::ShardSession;
 use crate::topology::{KeyspaceName, ShardName, Snapshot};
@@ -271,6 +272,15 @@ impl Executor {
     /// Gives the session its connections back after a statement at several shards, however that ended. One whose reply
     /// was not read to its end is read on, within limits, so that the transaction does not lose it.
     pub(super) async fn recover(&self, session: &mut Session) {
+        if let Some(needs) =
+            session.beside.as_ref().filter(|_| !session.transaction.is_beside).map(|beside| beside.needs)
+        {
+            self.recover_own(AtEntries::enter(session, needs).session()).await;
+        }
+        self.recover_own(session).await;
+    }
+
+    async fn recover_own(&self, session: &mut Session) {
         let mut returned = session.returns.take();
         // Each lease comes back by itself when its stream is dropped.
         join_all(returned.streams.drain(..).map(give_up)).await;

@@ -13,6 +13,7 @@ use crate::error::{
 };
 use crate::gateway::Target;
 use crate::session::Session;
+use crate::session::beside::AtEntries;
 use crate::session::transaction::{Characteristics, Completion, ShardSession};
 use crate::sql::StatementKind;
 use crate::sql::statement::{End, parse_end, parse_savepoint_name, parse_start};
@@ -135,9 +136,14 @@ impl Executor {
 
     /// Runs a statement without rows on every shard of the transaction.
     pub(super) async fn on_all_shards(&self, session: &mut Session, statement: &str) -> Result<()> {
-        let participants = session.transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
+        let Session { transaction, beside, .. } = &mut *session;
+        let entries = beside.iter_mut().flat_map(|beside| beside.transaction.shards.iter_mut());
+        let participants = transaction.shards.iter_mut().chain(entries).filter(|shard| shard.in_transaction);
         let outcome = join_all(participants.map(|shard| run(shard, statement))).await.into_iter().collect();
         self.drop_lost_shards(session);
+        if let Some(needs) = session.beside.as_ref().map(|beside| beside.needs) {
+            self.drop_lost_shards(AtEntries::enter(session, needs).session());
+        }
         outcome
     }
 

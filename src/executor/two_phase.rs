@@ -20,7 +20,7 @@ use crate::gateway::Target;
 use crate::limits::{TWOPC_DECIDE_WAIT, TWOPC_FINISH_WAIT};
 use crate::session::Session;
 use crate::session::diagnostics::{Diagnostic, Diagnostics, Level};
-use crate::session::transaction::{Mode, ShardSession, Transaction};
+use crate::session::transaction::{Mode, Pin, ShardSession, Transaction};
 use crate::topology::TabletType;
 use crate::twopc::{self, Counters, Decision, FaultPoint};
 use crate::wire::Command;
@@ -36,7 +36,7 @@ pub(super) fn join_transaction(
     if target.tablet_type == TabletType::Primary {
         match &transaction.coordinator {
             None => {
-                transaction.mode = mode;
+                transaction.mode = if transaction.is_beside { Mode::Multi } else { mode };
                 transaction.coordinator = Some(target);
             }
             Some(coordinator) if needs_branches(transaction) => {
@@ -53,6 +53,10 @@ pub(super) fn join_transaction(
     let characteristics = &transaction.characteristics;
     let mut statements: Vec<String> = match &branch {
         Some(xid) => characteristics.branch_statements(xid).collect(),
+        // START TRANSACTION would release them; only a session with `autocommit = 0` comes here.
+        None if transaction.shards[index].pins.contains(&Pin::TableLock) => {
+            vec!["SET autocommit = 0".to_owned()]
+        }
         None => characteristics.begin_statements().collect(),
     };
     statements.extend(transaction.savepoints.iter().map(|name| savepoint_statement("SAVEPOINT", name)));
@@ -68,13 +72,20 @@ fn needs_branches(transaction: &Transaction) -> bool {
         && !characteristics.consistent_snapshot
 }
 
+/// The mode of the open transaction, or of the next one.
+pub(super) fn mode_of(session: &Session) -> Mode {
+    let transaction = &session.transaction;
+    match transaction.coordinator {
+        _ if transaction.is_beside => Mode::Multi,
+        Some(_) => transaction.mode,
+        None => session.settings.transaction_mode,
+    }
+}
+
 /// May the transaction, or the statement that becomes one, change these shards?
 pub(super) fn check_write(session: &Session, targets: &[Target]) -> Result<()> {
     let transaction = &session.transaction;
-    let mode = match transaction.coordinator {
-        Some(_) => transaction.mode,
-        None => session.settings.transaction_mode,
-    };
+    let mode = mode_of(session);
     let has_snapshot = transaction.is_active() && transaction.characteristics.consistent_snapshot;
     if mode == Mode::Multi || (mode == Mode::TwoPc && !has_snapshot) {
         return Ok(());
@@ -102,6 +113,14 @@ pub(super) fn check_write(session: &Session, targets: &[Target]) -> Result<()> {
 impl Executor {
     /// Commits on all shards or on none.
     pub(super) async fn commit_in_two_phases(&self, session: &mut Session, dtid: &str) -> Result<()> {
+        if let Err(error) = self.check_recoverable(session).await {
+            self.rollback(session).await;
+            Counters::add(&self.resolver().counters().rolled_back);
+            let text = format!(
+                "the transaction was rolled back on all shards, because recovery would not find it: {error}"
+            );
+            return Err(Error::new(ErrorKind::CommitRolledBack, text));
+        }
         let Session { transaction, diagnostics, .. } = session;
         let coordinator_target = transaction.coordinator.clone();
         let participants = transaction.shards.iter_mut().filter(|shard| shard.in_transaction);
@@ -153,6 +172,20 @@ impl Executor {
             Counters::add(&counters.left_to_recovery);
             self.resolver().give_up(dtid);
             warn(diagnostics, dtid, &late);
+        }
+        Ok(())
+    }
+
+    /// No branch is prepared where nobody could find it after a crash.
+    async fn check_recoverable(&self, session: &Session) -> Result<()> {
+        for shard in &session.transaction.shards {
+            if shard.in_transaction && shard.has_written && shard.branch.is_some() {
+                let checked = self.resolver().check_recoverable(&shard.target).await;
+                checked.map_err(|error| {
+                    let text = format!("{}: {error}", shard.target);
+                    Error::from_backend(error.errno(), error.sqlstate(), text.as_bytes())
+                })?;
+            }
         }
         Ok(())
     }

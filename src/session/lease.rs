@@ -34,6 +34,11 @@ pub struct Returned {
 
 /// What the running statement of a transaction uses, so that it can be killed without losing the transaction.
 impl Returns {
+    /// Another place to come back to, for connections of the same statements.
+    pub fn of_same_statement(&self) -> Self {
+        Self(Arc::default(), Arc::clone(&self.1))
+    }
+
     /// A statement begins.
     pub fn forget_used(&self) {
         self.1.is_given_up.store(false, Ordering::Relaxed);

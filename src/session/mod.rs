@@ -4,6 +4,7 @@
 //! is what a server would keep per connection (<https://dev.mysql.com/doc/refman/9.0/en/session-tables.html>
 //! in spirit); how statements use it is [`crate::executor`]'s business.
 
+pub mod beside;
 pub mod cursor;
 pub mod diagnostics;
 pub mod lease;
@@ -26,6 +27,7 @@ use crate::sql::{Directives, SqlMode};
 use crate::value::Value;
 use crate::wire::StatusFlags;
 
+use beside::Beside;
 use diagnostics::Diagnostics;
 use lease::{Returns, Tolerated};
 use prepared::PreparedStatements;
@@ -67,6 +69,8 @@ pub struct Session {
     /// Where errors of single shards go while a statement goes on without them.
     pub tolerated: Option<Tolerated>,
     pub transaction: Transaction,
+    /// The transaction beside, if the open one has to do with consistent lookup vindexes.
+    pub beside: Option<Box<Beside>>,
     /// Where connections of the transaction come back that a statement has borrowed.
     pub returns: Returns,
     pub prepared: PreparedStatements,
@@ -102,6 +106,7 @@ impl Session {
             tolerated: None,
             query_log: None,
             transaction: Transaction::default(),
+            beside: None,
             returns: Returns::default(),
             prepared: PreparedStatements::default(),
             prepared_texts: PreparedTexts::default(),

@@ -223,6 +223,8 @@ pub struct Transaction {
     pub coordinator: Option<Target>,
     /// Name of the distributed transaction, from its second shard on.
     pub dtid: Option<Arc<str>>,
+    /// It is the one beside another: see [`super::beside`].
+    pub is_beside: bool,
 }
 
 impl Transaction {
@@ -234,6 +236,19 @@ impl Transaction {
     /// Is a transaction open that was begun as READ ONLY?
     pub fn is_read_only(&self) -> bool {
         self.is_active() && self.characteristics.read_only == Some(true)
+    }
+
+    /// A transaction beside another, whose mode does not concern it: its shards need not agree.
+    pub fn beside() -> Self {
+        Self { is_beside: true, ..Self::default() }
+    }
+
+    /// Why only ROLLBACK may follow.
+    pub fn broken_by(&self) -> Option<&Error> {
+        match &self.state {
+            State::Broken(cause) => Some(cause),
+            State::Idle | State::Open => None,
+        }
     }
 
     /// Fails when the transaction has lost a shard.

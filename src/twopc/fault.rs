@@ -1,7 +1,8 @@
 //! Places where a test can stop a commit, to kill or freeze what it likes there.
 //!
 //! A test names a folder. When a commit passes a point and the folder has a file of that name, the commit that takes
-//! the file (by renaming it to `NAME.hit`) waits until `NAME.go` is there. Without a folder a point costs one branch.
+//! the file (by renaming it to `NAME.hit`) waits until `NAME.go` is there, and takes `NAME.hit` away. Without a folder a
+//! point costs one branch.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,10 @@ pub enum FaultPoint {
     BeforeForget,
     /// Mode MULTI: the first shard is committed, no other is.
     BetweenCommits,
+    /// Entries of consistent lookups are committed, the rows that need them are not.
+    AfterEntries,
+    /// Rows are committed, entries that they have left behind are still there.
+    BeforeRemoval,
 }
 
 impl FaultPoint {
@@ -50,6 +55,8 @@ impl FaultPoint {
             Self::AfterBranchCommit => "after_branch_commit",
             Self::BeforeForget => "before_forget",
             Self::BetweenCommits => "between_commits",
+            Self::AfterEntries => "after_entries",
+            Self::BeforeRemoval => "before_removal",
         }
     }
 }
@@ -75,6 +82,7 @@ impl Faults {
                 while !go.exists() {
                     tokio::time::sleep(LOOK_INTERVAL).await;
                 }
+                let _ = std::fs::remove_file(dir.join(format!("{name}.hit")));
             }
         }
     }

@@ -41,6 +41,8 @@ pub struct Resolver {
     ended: Sender<(Target, String)>,
     /// Transactions that this router has given up: nothing more comes from it, so there is nothing to wait for.
     given_up: Mutex<HashSet<String>>,
+    /// Servers that have told their prepared branches.
+    recoverable: Mutex<HashSet<Target>>,
     wake: Notify,
 }
 
@@ -69,6 +71,7 @@ impl Resolver {
             counters: Counters::default(),
             ended: sender,
             given_up: Mutex::default(),
+            recoverable: Mutex::default(),
             wake: Notify::new(),
         });
         let task = ResolverTask {
@@ -83,6 +86,29 @@ impl Resolver {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Before the first branch is prepared there: could it be found again?
+    ///
+    /// # Errors
+    /// The server does not let the router's account look for prepared branches.
+    pub async fn check_recoverable(&self, target: &Target) -> Result<()> {
+        if self.recoverable.lock().unwrap_or_else(PoisonError::into_inner).contains(target) {
+            return Ok(());
+        }
+        let asked = within(async {
+            let mut connection = log::connect(&self.gateway, target).await?;
+            prepared(&mut connection).await
+        });
+        match asked.await {
+            Ok(_) => {
+                self.recoverable.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone());
+                Ok(())
+            }
+            Err(error) if error.kind().is_none() => Err(error),
+            // Whoever goes there next will see.
+            Err(_) => Ok(()),
+        }
     }
 
     /// A transaction has ended on all shards: its record can go. When there are too many, a later look finds it.

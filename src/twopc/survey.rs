@@ -10,7 +10,7 @@ use super::log::{self, Decision, Record};
 use super::name::{FORMAT_ID, coordinator_of, place_name};
 use crate::backend::ControlResult;
 use crate::backend::pool::PooledConnection;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ERRNO_XA_REFUSED, Error, ErrorKind, Result};
 use crate::gateway::{Gateway, Target};
 use crate::limits::{RESOLVER_SERVERS_AT_ONCE, RESOLVER_WAIT};
 use crate::topology::{Snapshot, TabletType};
@@ -155,8 +155,18 @@ async fn ask(gateway: &Gateway, target: &Target) -> Result<(Vec<(String, String)
 
 /// Our prepared branches on a server: transaction and place of each.
 pub(super) async fn prepared(connection: &mut PooledConnection) -> Result<Vec<(String, String)>> {
-    let result = connection.query_all("XA RECOVER").await?;
+    let result = connection.query_all("XA RECOVER").await.map_err(in_other_words)?;
     Ok((0..result.rows.len()).filter_map(|row| branch(&result, row)).collect())
+}
+
+/// What MySQL says then names anything but the cause.
+fn in_other_words(error: Error) -> Error {
+    if error.kind().is_some() || error.errno() != ERRNO_XA_REFUSED {
+        return error;
+    }
+    let text = "XA RECOVER is refused: the router's account needs the privilege XA_RECOVER_ADMIN, without which transactions \
+                in doubt cannot be found";
+    Error::from_backend(error.errno(), error.sqlstate(), text.as_bytes())
 }
 
 fn branch(result: &ControlResult, row: usize) -> Option<(String, String)> {
@@ -202,6 +212,18 @@ mod tests {
         };
         assert_eq!(branch(&result, 0), Some(("a:-:1".to_owned(), "b:80".to_owned())));
         assert_eq!((branch(&result, 1), branch(&result, 2)), (None, None));
+    }
+
+    #[test]
+    fn a_missing_privilege_is_named() {
+        let refused = Error::from_backend(
+            ERRNO_XA_REFUSED,
+            *b"XAE03",
+            b"Fatal error occurred in the transaction branch",
+        );
+        assert!(in_other_words(refused).to_string().contains("XA_RECOVER_ADMIN"));
+        let other = Error::from_backend(1064, *b"42000", b"syntax");
+        assert_eq!(in_other_words(other.clone()), other);
     }
 
     #[test]

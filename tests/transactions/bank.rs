@@ -20,13 +20,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const SCHEMA: &str = "
 CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
+CREATE TABLE holder (id bigint PRIMARY KEY, email varchar(60) NOT NULL, UNIQUE KEY (email));
+CREATE TABLE email_idx (email varchar(60) PRIMARY KEY, keyspace_id varbinary(16) NOT NULL);
 CREATE TABLE journal (account bigint, transfer varchar(40), amount bigint, PRIMARY KEY (account, transfer));
 ";
 const VSCHEMA: &str = r#"{
   "sharded": true,
-  "vindexes": { "hash": { "type": "hash" } },
+  "vindexes": {
+    "hash": { "type": "hash" },
+    "text": { "type": "unicode_loose_xxhash" },
+    "email_lookup": {
+      "type": "consistent_lookup_unique",
+      "owner": "holder",
+      "params": { "table": "email_idx", "from": "email", "to": "keyspace_id" }
+    }
+  },
   "tables": {
     "account": { "column_vindexes": [{ "column": "id", "name": "hash" }] },
+    "holder": { "column_vindexes": [{ "column": "id", "name": "hash" }, { "column": "email", "name": "email_lookup" }] },
+    "email_idx": { "column_vindexes": [{ "column": "email", "name": "text" }] },
     "journal": { "column_vindexes": [{ "column": "account", "name": "hash" }] }
   }
 }"#;
@@ -184,6 +196,12 @@ impl Router {
         Self::start_with(bank, mode, faults, address, &bank.cluster.topology_path())
     }
 
+    /// A router that leaves slow commits alone.
+    pub fn start_patient(bank: &Bank, mode: &str, faults: &Path) -> Self {
+        let topology = bank.cluster.topology_path();
+        Self::start_process(bank, mode, Some(faults), free_address(), &topology, Duration::from_secs(120))
+    }
+
     /// A router that finds the servers by another topology.
     pub fn start_with(
         bank: &Bank,
@@ -191,6 +209,17 @@ impl Router {
         faults: Option<&Path>,
         address: SocketAddr,
         topology: &Path,
+    ) -> Self {
+        Self::start_process(bank, mode, faults, address, topology, Duration::from_millis(700))
+    }
+
+    fn start_process(
+        bank: &Bank,
+        mode: &str,
+        faults: Option<&Path>,
+        address: SocketAddr,
+        topology: &Path,
+        abandon_age: Duration,
     ) -> Self {
         let config = bank.cluster.topology_path().with_file_name("shardgate.toml");
         let log = std::fs::File::create(config.with_file_name(format!("router-{}.log", address.port())));
@@ -206,7 +235,7 @@ impl Router {
             ("topology.file", topology.display().to_string()),
             ("transaction.mode", mode.to_owned()),
             ("transaction.resolve_interval_ms", "200".to_owned()),
-            ("transaction.abandon_age_ms", "700".to_owned()),
+            ("transaction.abandon_age_ms", abandon_age.as_millis().to_string()),
         ] {
             command.arg("--set").arg(format!("{key}={value}"));
         }

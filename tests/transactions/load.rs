@@ -61,23 +61,31 @@ pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Vec<Transfer>>>,
     first_address: SocketAddr,
-    partial_count: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+/// What clients have been told so far.
+#[derive(Default)]
+struct Counts {
+    committed: AtomicUsize,
+    partial: AtomicUsize,
+    rolled_back: AtomicUsize,
 }
 
 impl Load {
     pub fn start(works: Vec<Work>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let first_address = works[0].address;
-        let partial_count = Arc::new(AtomicUsize::new(0));
+        let counts: Arc<Counts> = Arc::default();
         let clients = works
             .into_iter()
             .flat_map(|work| (0..work.clients).map(move |number| (work, number)))
             .map(|(work, number)| {
-                let (stop, partial_count) = (stop.clone(), partial_count.clone());
-                std::thread::spawn(move || client(work, number, &stop, &partial_count))
+                let (stop, counts) = (stop.clone(), counts.clone());
+                std::thread::spawn(move || client(work, number, &stop, &counts))
             })
             .collect();
-        Self { stop, clients, first_address, partial_count }
+        Self { stop, clients, first_address, counts }
     }
 
     pub fn first_address(&self) -> SocketAddr {
@@ -86,7 +94,17 @@ impl Load {
 
     /// How many clients have been told of a partial commit.
     pub fn partial_count(&self) -> usize {
-        self.partial_count.load(Ordering::Relaxed)
+        self.counts.partial.load(Ordering::Relaxed)
+    }
+
+    /// How many transfers have been committed, as far as clients know.
+    pub fn committed_count(&self) -> usize {
+        self.counts.committed.load(Ordering::Relaxed)
+    }
+
+    /// How many transfers have been rolled back.
+    pub fn rolled_back_count(&self) -> usize {
+        self.counts.rolled_back.load(Ordering::Relaxed)
     }
 
     /// Ends it; every transfer that was begun.
@@ -96,7 +114,7 @@ impl Load {
     }
 }
 
-fn client(work: Work, number: usize, stop: &AtomicBool, partial_count: &AtomicUsize) -> Vec<Transfer> {
+fn client(work: Work, number: usize, stop: &AtomicBool, counts: &Counts) -> Vec<Transfer> {
     let mut random = Random((u64::from(work.address.port()) << 32) | (number as u64 + 1));
     let mut transfers = Vec::new();
     let mut connection = None;
@@ -120,8 +138,14 @@ fn client(work: Work, number: usize, stop: &AtomicBool, partial_count: &AtomicUs
         if !is_alive {
             connection = None;
         }
-        if matches!(outcome, Outcome::Partial(_)) {
-            partial_count.fetch_add(1, Ordering::Relaxed);
+        let count = match outcome {
+            Outcome::Committed => Some(&counts.committed),
+            Outcome::Partial(_) => Some(&counts.partial),
+            Outcome::RolledBack(_) => Some(&counts.rolled_back),
+            Outcome::Unknown(_) => None,
+        };
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
         }
         transfers.push(Transfer { id, accounts, outcome });
     }

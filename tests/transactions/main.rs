@@ -14,6 +14,7 @@ mod bank;
 #[path = "../e2e/client/mod.rs"]
 #[expect(dead_code, reason = "the end-to-end tests use all of it")]
 mod client;
+mod entries;
 mod load;
 mod round_trips;
 
@@ -62,13 +63,14 @@ fn run(engine: Engine) {
     round_trips::are_those_of_one_server(&bank, dir.path());
     commits_in_two_phases_survive(&bank, &faults);
     partial_commits_are_reported(&bank, &faults);
+    entries::are_there_for_every_row(&bank, &faults);
     for mode in ["multi", "twopc"] {
         deadlocks_lose_nothing(&bank, &faults, mode);
     }
 }
 
-/// Tries to provoke a partial commit; half of them should do.
-const TURNS_MAX: usize = 9;
+/// Tries to provoke a partial commit; half of them do.
+const TURNS_MAX: usize = 40;
 
 fn is_long() -> bool {
     std::env::var_os("SHARDGATE_LONG_TESTS").is_some()
@@ -91,9 +93,10 @@ fn commits_in_two_phases_survive(bank: &Bank, faults: &Path) {
     ]);
     let begin = Instant::now();
     for (point, blow) in blows() {
-        let stop = Stop::at(faults, point);
+        let mut stop = Stop::at(faults, point);
         match blow {
             Blow::KillRouter => {
+                stop.waiter_is_dead();
                 drop(victim);
                 victim = Router::start_at(bank, "twopc", Some(faults), stop.address(&load));
             }
@@ -112,11 +115,11 @@ fn commits_in_two_phases_survive(bank: &Bank, faults: &Path) {
         }
         println!("{} {point:?} {blow:?} after {:.1?}", bank.engine(), begin.elapsed());
     }
+    bank::until("many have committed", || load.committed_count() > 20);
     let transfers = load.stop();
     bank.settle();
     let totals = load::totals(&transfers);
     println!("{}: {totals:?} in {:.1?}", bank.engine(), begin.elapsed());
-    assert!(totals.committed > 20, "{totals:?}");
     let journal = bank.journal();
     for transfer in &transfers {
         let found = journal.get(&transfer.id).map_or(0, |entries| entries.len());
@@ -152,12 +155,14 @@ fn blows() -> Vec<(FaultPoint, Blow)> {
 struct Stop {
     hit: PathBuf,
     go: PathBuf,
+    has_waiter: bool,
 }
 
 impl Stop {
     fn at(faults: &Path, point: FaultPoint) -> Self {
         let name = point.name();
-        let stop = Self { hit: faults.join(format!("{name}.hit")), go: faults.join(format!("{name}.go")) };
+        let file = |ending: &str| faults.join(format!("{name}.{ending}"));
+        let stop = Self { hit: file("hit"), go: file("go"), has_waiter: true };
         std::fs::write(faults.join(name), "").unwrap();
         bank::until("a commit comes by", || stop.hit.exists());
         stop
@@ -165,6 +170,11 @@ impl Stop {
 
     fn go(&self) {
         std::fs::write(&self.go, "").unwrap();
+    }
+
+    /// Its router is killed: nobody will go on.
+    fn waiter_is_dead(&mut self) {
+        self.has_waiter = false;
     }
 
     /// The load's first router, which is started anew where it was.
@@ -176,9 +186,11 @@ impl Stop {
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        // Whoever waits looks every few milliseconds.
         let _ = std::fs::write(&self.go, "");
-        std::thread::sleep(Duration::from_millis(50));
+        // Whoever has waited takes the file away.
+        if self.has_waiter && !std::thread::panicking() {
+            bank::until("the commit goes on", || !self.hit.exists());
+        }
         let _ = std::fs::remove_file(&self.hit);
         let _ = std::fs::remove_file(&self.go);
     }
@@ -218,16 +230,18 @@ fn partial_commits_are_reported(bank: &Bank, faults: &Path) {
 }
 
 fn deadlocks_lose_nothing(bank: &Bank, faults: &Path, mode: &str) {
-    let router = Router::start(bank, mode, Some(faults));
+    let router = Router::start_patient(bank, mode, faults);
     // Many clients, which take the accounts in any order: on one server a deadlock is found at once, one across
     // servers ends when a wait for a lock takes too long.
     let load = Load::start(vec![Work { address: router.address, clients: 64, accounts: bank::ACCOUNTS }]);
     std::thread::sleep(Duration::from_secs(if is_long() { 60 } else { 2 }));
+    bank::until("some have committed and some have not", || {
+        load.committed_count() > 0 && load.rolled_back_count() > 0
+    });
     let transfers = load.stop();
     bank.settle();
     let totals = load::totals(&transfers);
     println!("{}: {mode} with deadlocks {totals:?}", bank.engine());
-    assert!(totals.committed > 0 && totals.rolled_back > 0, "{totals:?}");
     let journal = bank.journal();
     for transfer in &transfers {
         let found = journal.get(&transfer.id).map_or(0, |entries| entries.len());

@@ -6,7 +6,7 @@
 use super::super::inner::Inner;
 use super::super::place;
 use crate::backend::Engine;
-use crate::engine::{self, LookupEntry, LookupTable, field_value, owners, place_of_values};
+use crate::engine::{LookupEntry, LookupTable, field_value, owners, place_of_values};
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result, SQLSTATE_DUPLICATE_ENTRY};
 use crate::gateway::Target;
 use crate::topology::{KeyspaceId, KeyspaceName};
@@ -16,6 +16,9 @@ use crate::vschema::{ColumnVindex, Table};
 
 /// Rows of a lookup table in one statement.
 const ENTRIES_PER_STATEMENT: usize = 500;
+
+/// Locks of rows that stay as they are until the transaction ends.
+const LOCK: &str = " for update";
 
 /// When the owners of new rows come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl Inner<'_> {
         for chunk in entries.chunks(ENTRIES_PER_STATEMENT) {
             let chunk: Vec<&LookupEntry> = chunk.iter().collect();
             let is_upsert = table.spec.autocommit && !lookup.vindex().is_unique();
+            self.note_owners(lookup, &table, &chunk)?;
             let text = table.add(&chunk, is_upsert)?;
             match self.change_table(&table, &text).await {
                 Err(error) if is_duplicate(&error) => {
@@ -85,12 +89,12 @@ impl Inner<'_> {
         entries: Vec<LookupEntry>,
     ) -> Result<()> {
         let table = self.lookup_table(lookup.keyspace(), lookup.vindex())?;
-        if table.spec.autocommit {
+        if table.spec.autocommit || self.note_removed(lookup, &table, &entries) {
             return Ok(());
         }
         let mut unneeded = Vec::new();
         for entry in in_order(entries) {
-            if !self.has_owner(lookup, &entry.values, &entry.id).await? {
+            if !self.has_owner(lookup, &entry.values, &entry.id, LOCK).await? {
                 unneeded.push(entry);
             }
         }
@@ -109,6 +113,7 @@ impl Inner<'_> {
         entry: &LookupEntry,
         fresh: &[KeyspaceId],
     ) -> Result<()> {
+        self.note_owners(lookup, table, &[entry])?;
         let add = table.add(&[entry], false)?;
         let known = self.known_places_of(table, &entry.values).await?;
         if known.contains(&entry.id) {
@@ -119,9 +124,10 @@ impl Inner<'_> {
             outcome => return outcome.map(drop),
         };
         for old in known {
-            if fresh.contains(&old) || self.has_owner(lookup, &entry.values, &old).await? {
+            if fresh.contains(&old) || self.has_owner(lookup, &entry.values, &old, LOCK).await? {
                 continue;
             }
+            self.note_giver(lookup, &old)?;
             let repoint = table.repoint(entry, &old)?;
             return self.change_table(table, &repoint).await.map(drop);
         }
@@ -142,7 +148,9 @@ impl Inner<'_> {
         if entries.is_empty() {
             return Ok(true);
         }
-        let text = table.add(&entries.iter().collect::<Vec<_>>(), false)?;
+        let entries: Vec<&LookupEntry> = entries.iter().collect();
+        self.note_owners(lookup, &table, &entries)?;
+        let text = table.add(&entries, false)?;
         match self.change_table(&table, &text).await {
             Err(error) if is_duplicate(&error) => Ok(false),
             outcome => outcome.map(|_| true),
@@ -189,26 +197,25 @@ impl Inner<'_> {
         table: &LookupTable<'_>,
         values: &[Value],
     ) -> Result<Vec<KeyspaceId>> {
-        let rows = if table.spec.autocommit {
-            self.rows_outside(&table.find_entry(values, false)?).await?
-        } else {
-            self.rows(&table.find_entry(values, true)?).await?
-        };
+        let locks = !table.spec.autocommit;
+        let text = table.find_entry(values, if locks { LOCK } else { "" })?;
+        let rows = self.ask_table(table, &text, locks).await?;
         Ok(rows.column(0).filter_map(|stored| table.spec.place_of(stored)).collect())
     }
 
     /// Is there a row of the owner with these values at this place?
-    async fn has_owner(
+    pub(super) async fn has_owner(
         &mut self,
         lookup: OwnedLookup<'_>,
         values: &[Value],
         id: &KeyspaceId,
+        lock: &str,
     ) -> Result<bool> {
         let Some(target) = self.target_of(lookup.keyspace(), id)? else { return Ok(false) };
         let Some(primary) = lookup.owner.primary_vindex() else { return Ok(false) };
         let wanted: Vec<&str> = primary.columns.iter().map(|column| column.as_str()).collect();
         let columns: Vec<&str> = lookup.used.columns.iter().map(|column| column.as_str()).collect();
-        let text = owners(&lookup.owner.name, &wanted, &columns, values, self.no_backslash_escapes());
+        let text = owners(&lookup.owner.name, &wanted, &columns, values, lock, self.no_backslash_escapes());
         let held = self.rows_at(&target, &text).await?;
         if primary.vindex.is_lookup() {
             return Ok(!held.rows.is_empty());
@@ -224,14 +231,10 @@ impl Inner<'_> {
     }
 
     /// The server of a place.
-    fn target_of(&self, keyspace: &KeyspaceName, id: &KeyspaceId) -> Result<Option<Target>> {
+    pub(super) fn target_of(&self, keyspace: &KeyspaceName, id: &KeyspaceId) -> Result<Option<Target>> {
         let keyspace = self.keyspace(keyspace)?;
         let shard = keyspace.shard_for(id);
         Ok(shard.map(|shard| place::target(self.session, keyspace, shard.name().clone())))
-    }
-
-    async fn change_table(&mut self, table: &LookupTable<'_>, text: &[u8]) -> Result<engine::WriteOutcome> {
-        if table.spec.autocommit { self.change_outside(text).await } else { self.change(text).await }
     }
 
     /// The client knows nothing of lookup tables: an index of its own table that forbids the same is named instead.

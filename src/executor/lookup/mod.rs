@@ -2,9 +2,10 @@
 //!
 //! A lookup table is read and written by statements of the router's own, planned like any other, inside of the session's
 //! transaction: so a row can be inserted, changed and deleted in one transaction, each change sees the ones before, and
-//! all of it is committed or rolled back together. Only vindexes with `autocommit` stand outside. Vitess's lookup
-//! vindexes are the model: <https://vitess.io/docs/reference/features/vindexes/>.
+//! all of it is committed or rolled back together. Tables of consistent vindexes are kept by the transaction beside the
+//! session's, and only vindexes with `autocommit` stand outside. Vitess's lookup vindexes are the model: <https://vitess.io/docs/reference/features/vindexes/>.
 
+mod commit;
 mod entries;
 mod insert;
 
@@ -12,12 +13,14 @@ pub(super) use entries::{OwnedLookup, Owners};
 pub(super) use insert::used_by;
 
 use super::arguments::Arguments;
-use super::inner::Inner;
+use super::inner::{HeldRows, Inner};
+use super::two_phase::mode_of;
 use crate::engine::{self, FoundPlaces, LookupTable};
 use crate::error::{Error, Result};
 use crate::plan::primitive::Route;
 use crate::session::Session;
-use crate::session::transaction::Transaction;
+use crate::session::beside::{AtEntries, Beside};
+use crate::session::transaction::{Mode, Transaction};
 use crate::topology::{KeyspaceId, KeyspaceName};
 use crate::value::Value;
 use crate::vschema::vindex::{ReadLock, VindexDefinition};
@@ -66,11 +69,10 @@ impl Inner<'_> {
         let lock = match table.spec.read_lock {
             ReadLock::Exclusive if is_locked => " for update",
             ReadLock::Shared if is_locked => " lock in share mode",
-            _ => "",
+            _ => NO_LOCK,
         };
         let text = table.find(values, lock)?;
-        let rows =
-            if table.spec.autocommit { self.rows_outside(&text).await? } else { self.rows(&text).await? };
+        let rows = self.ask_table(&table, &text, lock != NO_LOCK).await?;
         let mut places: Vec<KeyspaceId> = Vec::new();
         for place in rows.column(0).filter_map(|stored| table.spec.place_of(stored)) {
             if !places.contains(&place) {
@@ -98,8 +100,49 @@ impl Inner<'_> {
         Ok(LookupTable { name: found.table.qualified(), spec, no_backslash_escapes })
     }
 
+    /// The rows of a query on the table.
+    async fn ask_table(&mut self, table: &LookupTable<'_>, text: &[u8], locks: bool) -> Result<HeldRows> {
+        match self.side(table, locks) {
+            Side::Beside => {
+                let (executor, snapshot, needs) = (self.executor, self.snapshot, self.needs);
+                let mut entries = AtEntries::enter(&mut *self.session, needs);
+                Inner::new(executor, entries.session(), snapshot, needs).rows(text).await
+            }
+            Side::Outside => self.rows_outside(text).await,
+            Side::Within => self.rows(text).await,
+        }
+    }
+
+    /// A change of the table.
+    async fn change_table(&mut self, table: &LookupTable<'_>, text: &[u8]) -> Result<engine::WriteOutcome> {
+        match self.side(table, true) {
+            Side::Beside => {
+                let (executor, snapshot, needs) = (self.executor, self.snapshot, self.needs);
+                let mut entries = AtEntries::enter(&mut *self.session, needs);
+                Inner::new(executor, entries.session(), snapshot, needs).change(text).await
+            }
+            Side::Outside => self.change_outside(text).await,
+            Side::Within => self.change(text).await,
+        }
+    }
+
+    /// In which transaction a statement on the table runs. One that takes locks begins the one beside.
+    fn side(&self, table: &LookupTable<'_>, locks: bool) -> Side {
+        let session = &*self.session;
+        let spec = table.spec;
+        if spec.autocommit {
+            return Side::Outside;
+        }
+        let is_beside = spec.is_consistent
+            && session.transaction.is_active()
+            && !session.transaction.is_beside
+            // All or nothing in mode TWOPC: there the order does not matter.
+            && (session.beside.is_some() || locks && mode_of(session) != Mode::TwoPc);
+        if is_beside { Side::Beside } else { Side::Within }
+    }
+
     /// The rows of a query outside of the session's transaction.
-    async fn rows_outside(&mut self, text: &[u8]) -> Result<super::inner::HeldRows> {
+    async fn rows_outside(&mut self, text: &[u8]) -> Result<HeldRows> {
         let needs = self.needs;
         let mut detached = Detached::new(&mut *self.session);
         Inner::new(self.executor, detached.session(), self.snapshot, needs).rows(text).await
@@ -113,16 +156,31 @@ impl Inner<'_> {
     }
 }
 
+const NO_LOCK: &str = "";
+
+/// In which transaction something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// In the one beside the session's own, which is committed first.
+    Beside,
+    /// In none of the session's.
+    Outside,
+    /// In the session's own.
+    Within,
+}
+
 /// A session whose transaction is put aside; it comes back when this is dropped, however that happens.
 struct Detached<'a> {
     session: &'a mut Session,
     transaction: Option<Transaction>,
+    beside: Option<Box<Beside>>,
 }
 
 impl<'a> Detached<'a> {
     fn new(session: &'a mut Session) -> Self {
         let transaction = Some(std::mem::take(&mut session.transaction));
-        Self { session, transaction }
+        let beside = session.beside.take();
+        Self { session, transaction, beside }
     }
 
     fn session(&mut self) -> &mut Session {
@@ -134,6 +192,7 @@ impl Drop for Detached<'_> {
     fn drop(&mut self) {
         if let Some(transaction) = self.transaction.take() {
             self.session.transaction = transaction;
+            self.session.beside = self.beside.take();
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Origin, Result, Retry};
 use crate::gateway::Target;
 use crate::server::ClientStream;
 use crate::session::Session;
-use crate::session::transaction::{Characteristics, Mode, ShardSession, Transaction};
+use crate::session::transaction::{Characteristics, Mode, Pin, ShardSession, Transaction};
 use crate::sql::LexFlags;
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Command, ReplyKind, ReplySummary};
@@ -190,8 +190,18 @@ fn prepare_connection(
         Lease::Held(index) if begin => join_transaction(transaction, *index, mode)?,
         _ => Vec::new(),
     };
+    let commits_by_itself = match lease {
+        // What a transaction under locks has left behind: see `join_transaction`.
+        Lease::Held(index) => {
+            !transaction.is_active() && transaction.shards[*index].pins.contains(&Pin::TableLock)
+        }
+        Lease::Transient(_) => false,
+    };
     let connection = lease.connection(transaction);
     connection.sync_settings(settings);
+    if commits_by_itself {
+        connection.queue(&Command::Query(b"SET autocommit = 1"));
+    }
     for statement in &statements {
         connection.queue(&Command::Query(statement.as_bytes()));
     }

@@ -23,6 +23,7 @@ mod into;
 mod job;
 mod kill;
 mod load;
+mod locks;
 mod lookup;
 mod new_rows;
 mod older_names;

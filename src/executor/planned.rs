@@ -30,6 +30,9 @@ use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, Tablet
 impl Executor {
     /// Runs a statement that has a plan.
     pub(super) async fn planned(&self, job: &mut Job<'_>) -> Result<()> {
+        if job.lexed.flags.contains(LexFlags::HAS_LOCK_FUNCTION) {
+            return Box::pin(self.with_user_locks(job)).await;
+        }
         if job.lexed.flags.intersects(LexFlags::HAS_SESSION_FUNCTION | LexFlags::HAS_SYSTEM_VARIABLE)
             && let Some(table) = self.session_query(job)
         {
@@ -41,7 +44,7 @@ impl Executor {
             return Box::pin(self.select_into(job, &into)).await;
         }
         check_writable(job)?;
-        job.session.transaction.pin_next = pin_of(job.lexed);
+        job.session.transaction.pin_next = pin_of(job);
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {
             self.open_if_implicit(job, true);
             return self.pass_to(job, target).await;
@@ -540,12 +543,15 @@ pub(super) fn parts_in<'s>(
 }
 
 /// Why the statement's connection must stay with the session.
-fn pin_of(lexed: &Lexed) -> Option<Pin> {
-    match lexed.kind {
+fn pin_of(job: &Job<'_>) -> Option<Pin> {
+    match job.lexed.kind {
         StatementKind::Ddl(ddl) if ddl.is_temporary && ddl.verb == DdlVerb::Create => {
             Some(Pin::TemporaryTable)
         }
-        _ if lexed.flags.contains(LexFlags::HAS_LOCK_FUNCTION) => Some(Pin::AdvisoryLock),
+        StatementKind::Flush => {
+            let options = job.session.settings.lex_options();
+            super::locks::flush_locks_tables(job.text, &options).then_some(Pin::TableLock)
+        }
         _ => None,
     }
 }

@@ -186,16 +186,20 @@ impl Executor {
                 "SET PASSWORD without a shard as target: users are the configuration's",
             ));
         }
+        if kind == StatementKind::UnlockTables {
+            return self.unlock_and_commit(job).await;
+        }
         match place::certain(job.session, &job.snapshot)? {
             Some(target) => {
                 if kind == StatementKind::LockTables {
+                    let pins = job.session.transaction.pins();
+                    if pins.into_iter().any(|(held, pin)| pin == Pin::TableLock && *held != target) {
+                        // One server releases what was locked before.
+                        self.unlock_tables(job.session).await?;
+                    }
                     job.session.transaction.pin_next = Some(Pin::TableLock);
                 }
-                self.pass_to(job, target).await?;
-                if kind == StatementKind::UnlockTables {
-                    job.session.transaction.unpin(Pin::TableLock);
-                }
-                Ok(())
+                self.pass_to(job, target).await
             }
             None if kind == StatementKind::Other => {
                 let ours = Error::unsupported("this statement without a shard as target");
@@ -206,6 +210,16 @@ impl Executor {
                 String::from_utf8_lossy(job.lexed.verb.of(job.text)).to_ascii_uppercase()
             ))),
         }
+    }
+
+    /// `UNLOCK TABLES` commits only what was done under locks.
+    async fn unlock_and_commit(&self, job: &mut Job<'_>) -> Result<()> {
+        if job.session.transaction.pins().any(|(_, pin)| pin == Pin::TableLock) {
+            self.commit(job.session).await?;
+        }
+        self.unlock_tables(job.session).await?;
+        job.send_ok();
+        Ok(())
     }
 
     /// After an error: note it, and follow what the server did to the transaction.

@@ -18,6 +18,7 @@ use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::session::settings::Settings;
 use crate::session::transaction::{Completion, Mode};
+use crate::sql::LexFlags;
 use crate::sql::splice::splice_all;
 use crate::sql::statement::{Assignment, Scope, TransactionCharacteristics, parse_set};
 use crate::sql::token::{Span, TokenKind, Tokenizer};
@@ -32,6 +33,9 @@ impl Executor {
     /// system variables has changed.
     pub(super) async fn set(&self, job: &mut Job<'_>) -> Result<()> {
         let options = job.session.settings.lex_options();
+        if job.lexed.flags.contains(LexFlags::HAS_LOCK_FUNCTION) {
+            return Err(super::locks::refused_in("SET; SELECT @variable := GET_LOCK(…) does the same"));
+        }
         let assignments = parse_set(job.text, &options)?;
         let touches_server_state = assignments.iter().any(|assignment| {
             matches!(assignment, Assignment::Variable { scope: Scope::Global | Scope::Persist, .. })

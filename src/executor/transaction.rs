@@ -57,8 +57,9 @@ impl Executor {
         Ok(())
     }
 
-    /// `BEGIN` and `START TRANSACTION`. Whatever was open has been committed.
+    /// `BEGIN` and `START TRANSACTION`. Whatever was open has been committed; locks of tables end with it.
     async fn start(&self, job: &mut Job<'_>) -> Result<()> {
+        self.unlock_tables(job.session).await?;
         let start = parse_start(job.text, &job.session.settings.lex_options())?;
         // What SET TRANSACTION said is for this one.
         let asked = job.session.transaction.characteristics.clone();

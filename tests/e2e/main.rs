@@ -25,6 +25,7 @@ mod lookups;
 mod memory;
 mod outage;
 mod params;
+mod pins;
 mod protocol;
 mod queries;
 mod random;
@@ -303,6 +304,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("tpch", tpch::CASES),
         ("protocol", protocol::CASES),
         ("transactions", transactions::CASES),
+        ("pins", pins::CASES),
         ("timeouts", timeouts::CASES),
         ("ctl", ctl::CASES),
         ("memory", memory::CASES),

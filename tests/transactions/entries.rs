@@ -119,15 +119,17 @@ fn client(address: SocketAddr, number: u64, stop: &AtomicBool) {
         let (a, b, c) = (name("a"), name("b"), name("c"));
         let statements = [
             format!("delete from holder where id < {id} and id > {base} and id % 3 = 0"),
-            // Found by other entries, and by one that was in use until now.
             format!(
                 "insert into holder (id, email) values ({id}, '{a}'), ({id} + 1, '{b}'), ({id} + 2, '{c}')"
             ),
             format!("update holder set email = 'new-{a}' where id = {id}"),
             "commit".to_owned(),
             "begin".to_owned(),
+            // A value that goes to another row.
             format!("delete from holder where id = {id} + 1"),
             format!("insert into holder (id, email) values ({id} + 3, '{b}')"),
+            "commit".to_owned(),
+            "begin".to_owned(),
             format!("update holder set email = 'new-{c}' where email = '{c}'"),
             "commit".to_owned(),
         ];

@@ -132,8 +132,6 @@ error_kinds! {
     InsecureTransport = 3159 b"HY000" None, Client;
     /// A packet's content is malformed.
     MalformedPacket = 1835 b"HY000" None, Client;
-    /// The column that decides the shard is missing.
-    MissingVindexColumn = 1364 b"HY000" Some("VT09003: "), Client;
     /// No healthy server for a target.
     NoHealthyTablet = 1105 b"HY000" Some("VT14002: "), Router;
     /// A statement needs a keyspace and none is selected.

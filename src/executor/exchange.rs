@@ -228,9 +228,13 @@ async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) ->
     let assignment = super::variables::are_named(job).then(|| super::variables::assignment(job));
     let names_variables = job.lexed.flags.contains(LexFlags::HAS_SYSTEM_VARIABLE);
     let options = names_variables.then(|| job.session.settings.lex_options());
+    let (asks_insert_id, known_id) = (job.session.asks_insert_id, job.session.last_insert_id);
     let connection = lease.connection(&mut job.session.transaction);
     if let Some(assignment) = assignment {
         connection.queue(&Command::Query(&assignment));
+    }
+    if asks_insert_id {
+        connection.queue(&Command::Query(format!("SET LAST_INSERT_ID = {known_id}").as_bytes()));
     }
     let renamed =
         options.and_then(|options| super::older_names::of(payload.text(), &options, connection.version()));

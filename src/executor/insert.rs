@@ -59,7 +59,7 @@ impl Executor {
         };
         let insert = with_keys.as_ref().unwrap_or(insert);
         let is_upsert = insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0);
-        let (outcome, has_numbers) = match &insert.rows {
+        let (outcome, is_remembered) = match &insert.rows {
             InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, followed).await?,
             InsertRows::Set { .. } | InsertRows::Values { .. } if followed.is_some() => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
@@ -69,24 +69,29 @@ impl Executor {
                     Ok(outcome) => self.check_new(job, new.as_ref()).await.map(|()| outcome),
                     Err(error) => Err(error),
                 };
-                (self.end_compound(job.session, compound, outcome).await?, batch.has_numbers())
+                let outcome = self.end_compound(job.session, compound, outcome).await?;
+                batch.with_memory(outcome)
             }
             InsertRows::Values { .. } if is_upsert => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
                 let steps = self.begin_steps(job.session).await?;
                 let outcome = Box::pin(self.upsert_rows(job, insert, &mut batch, None)).await;
                 let outcome = self.end_compound(job.session, steps, outcome).await?;
-                (outcome, batch.has_numbers())
+                batch.with_memory(outcome)
             }
             InsertRows::Set { .. } | InsertRows::Values { .. } => {
                 let mut batch = InsertBatch::read(insert, &run, &source)?;
                 let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
                 let outcome = inner.insert_batch(insert, &mut batch).await?;
-                (outcome, batch.has_numbers())
+                batch.with_memory(outcome)
             }
         };
+        let is_remembered = match insert.generated {
+            Some(_) => is_remembered,
+            None => outcome.last_insert_id == 0 || !self.are_ids_given(job, insert, &source),
+        };
         self.send_outcome(job, &outcome);
-        if insert.generated.is_some() && !has_numbers {
+        if !is_remembered {
             // Numbers that rows bring along are told, but not remembered.
             job.session.last_insert_id = last_insert_id;
         }
@@ -157,7 +162,7 @@ impl Executor {
             let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, &rows)?;
             drop(rows);
             let outcome = self.insert_part(job, insert, &mut batch, new.as_deref_mut()).await?;
-            if batch.has_numbers() {
+            if batch.is_remembered(&outcome) {
                 first_number.get_or_insert(outcome.last_insert_id);
             }
             last_insert_id = outcome.last_insert_id;

@@ -18,6 +18,7 @@ mod foreign_keys;
 mod gather;
 mod inner;
 mod insert;
+mod insert_id;
 mod interrupt;
 mod into;
 mod job;

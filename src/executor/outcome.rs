@@ -35,7 +35,8 @@ impl Executor {
         // `LAST_INSERT_ID(expr)` assigns; in a query the reply does not tell.
         let assigns_insert_id = summary.has_result_set
             && job.lexed.flags.contains(LexFlags::HAS_ASSIGNMENT)
-            && mentions_insert_id(job.text);
+            && mentions_insert_id(job.text)
+            || job.session.asks_insert_id && summary.last_insert_id != 0;
         let names_variables = super::variables::are_named(job);
         if summary.warnings == 0 && !calculates_found_rows && !assigns_insert_id && !names_variables {
             return;

@@ -69,7 +69,10 @@ impl Executor {
             return Ok(());
         }
         match &plan.root {
-            Primitive::Route(route) => self.route(job, route).await,
+            Primitive::Route(route) => match &plan.told_id {
+                None => self.route(job, route).await,
+                Some(told) => Box::pin(self.route_insert(job, route, told)).await,
+            },
             Primitive::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Primitive::Insert(insert) => Box::pin(self.insert(job, insert)).await,
             Primitive::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
@@ -91,7 +94,7 @@ impl Executor {
         }
     }
 
-    async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
+    pub(super) async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
         let placed = match route.routing.asks_tables() {
             false => self.place(job, route, &[]),
             true => Box::pin(self.place_by_tables(job, route)).await,

@@ -152,7 +152,17 @@ impl Tree<'_> {
                 .columns
                 .iter()
                 .zip(&vindex.positions)
-                .map(|(name, at)| at.map_or_else(|| format!("{name}=generated"), |at| format!("{name}={at}")))
+                .map(|(name, at)| match at {
+                    Some(at) => format!("{name}={at}"),
+                    None if insert
+                        .generated
+                        .as_ref()
+                        .is_some_and(|g| g.column.eq_ignore_ascii_case(name)) =>
+                    {
+                        format!("{name}=generated")
+                    }
+                    None => format!("{name}=default"),
+                })
                 .collect();
             let _ = write!(line, " {}({})", vindex.vindex.name(), columns.join(", "));
         }

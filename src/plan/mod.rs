@@ -42,6 +42,8 @@ pub struct Plan {
     pub root: Primitive,
     /// The tables that it names: keyspace and name; without system tables.
     pub tables: Vec<(Option<KeyspaceName>, Box<str>)>,
+    /// Of an INSERT at one place: when its reply's insert id does not become `LAST_INSERT_ID()`; `None`: it does.
+    pub told_id: Option<primitive::ToldId>,
 }
 
 /// What a plan depends on beside the statement. All of it belongs into the plan cache's key.

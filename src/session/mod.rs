@@ -78,6 +78,8 @@ pub struct Session {
     pub diagnostics: Diagnostics,
     /// `LAST_INSERT_ID()`.
     pub last_insert_id: u64,
+    /// The statement's server is asked what `LAST_INSERT_ID()` is behind it.
+    pub asks_insert_id: bool,
     /// `FOUND_ROWS()`.
     pub found_rows: u64,
     /// `ROW_COUNT()`.
@@ -113,6 +115,7 @@ impl Session {
             target_afterwards: None,
             diagnostics: Diagnostics::default(),
             last_insert_id: 0,
+            asks_insert_id: false,
             found_rows: 0,
             row_count: 0,
             user_variables: Arc::default(),

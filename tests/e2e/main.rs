@@ -32,6 +32,7 @@ mod random;
 mod runner;
 mod schema_changes;
 mod script;
+mod sequences;
 mod servers;
 mod shared_cases;
 mod timeouts;
@@ -309,6 +310,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("ctl", ctl::CASES),
         ("memory", memory::CASES),
         ("load_data", load_data::CASES),
+        ("sequences", sequences::CASES),
         ("hostile", hostile::CASES),
         ("schema_changes", schema_changes::CASES),
         ("gathers", gathers::CASES),

@@ -1,6 +1,7 @@
 //! The router's resident memory while much passes through it: long results, slow readers, many idle clients.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::client::{Client, PacketIo};
@@ -12,6 +13,7 @@ pub const CASES: &[Case] = &[
     ("long_rows_of_all_shards", long_rows_of_all_shards),
     ("merged_rows_of_all_shards", merged_rows_of_all_shards),
     ("a_client_that_does_not_read", a_client_that_does_not_read),
+    ("rows_of_a_query_for_another_table", rows_of_a_query_for_another_table),
     ("idle_clients", idle_clients),
 ];
 
@@ -108,6 +110,55 @@ fn a_client_that_does_not_read(environment: &mut Environment) -> Result<(), Stri
             peak = peak.max(resident_bytes(environment)?);
         }
         grown("a slow client", before, peak)?;
+    }
+    Ok(())
+}
+
+/// Runs a statement and looks at memory all the while.
+fn watched(
+    environment: &Environment,
+    what: &str,
+    run: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let before = resident_bytes(environment)?;
+    let is_done = AtomicBool::new(false);
+    let peak = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut peak = before;
+            while !is_done.load(Ordering::Relaxed) {
+                peak = peak.max(resident_bytes(environment)?);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok::<u64, String>(peak)
+        });
+        let outcome = run();
+        is_done.store(true, Ordering::Relaxed);
+        let peak = watch.join().map_err(|_| "the watch has panicked".to_owned())??;
+        outcome.map(|()| peak)
+    })?;
+    grown(what, before, peak)
+}
+
+fn rows_of_a_query_for_another_table(environment: &mut Environment) -> Result<(), String> {
+    const ROWS: u64 = 20_000;
+    const ROWS_AT_ONCE: usize = 5_000;
+    fill(environment, "s2", 1_000)?;
+    let mut client = Client::login(&environment.router_options().database("s2"))?;
+    // What such a statement needs once is no growth.
+    client.run("insert into a (id, g, v) select id, x, label from points")?;
+    client.run("delete from a")?;
+    for start in (1_000..ROWS).step_by(ROWS_AT_ONCE) {
+        let end = (start + ROWS_AT_ONCE as u64).min(ROWS);
+        let list: Vec<_> = (start..end).map(|id| format!("({id}, {}, 'row {id}')", id % 10)).collect();
+        client.run(&format!("insert into points (id, x, label) values {}", list.join(", ")))?;
+    }
+    watched(environment, "INSERT … SELECT", || {
+        Ok(client.run("insert into a (id, g, v) select id + 1, x, label from points")?)
+    })?;
+    let rows = client.rows("select count(*), min(id), max(id) from a")?;
+    let wanted = [ROWS.to_string(), "1".to_owned(), ROWS.to_string()];
+    if rows[0].iter().flatten().ne(&wanted) {
+        return Err(format!("{rows:?} instead of {wanted:?}"));
     }
     Ok(())
 }

@@ -4,9 +4,12 @@
 //! server before rows have a place (expressions for vindex columns, lookup tables) is asked for by the caller, between
 //! the steps of an [`InsertBatch`].
 
+mod ids;
 mod place;
 mod rows;
 mod text;
+
+pub use ids::{RowIds, row_ids};
 
 use super::execute::Run;
 use super::seam::{Sequences, ShardExecutor, ShardQuery, WriteOutcome};
@@ -227,6 +230,22 @@ impl<'a> InsertBatch<'a> {
         found
     }
 
+    /// NULLs in columns that decide about places, and with `all` in those of lookup tables too.
+    pub fn nulls(&self, all: bool) -> Vec<UnknownValue> {
+        let counted = if all { usize::MAX } else { self.plan.vindexes.len() };
+        let takes_nulls: Vec<bool> =
+            vindexes(self.plan).map(|vindex| vindex.vindex.0.vindex_type() == "null").collect();
+        let mut found = Vec::new();
+        for (row, of_row) in self.rows.iter().enumerate() {
+            for (vindex, cells) in of_row.cells.iter().enumerate().take(counted) {
+                let nulls = cells.iter().enumerate().filter(|(_, cell)| **cell == Cell::Value(Value::Null));
+                let nulls = nulls.filter(|_| !takes_nulls[vindex]);
+                found.extend(nulls.map(|(column, _)| UnknownValue { row, vindex, column, expression: None }));
+            }
+        }
+        found
+    }
+
     /// The name of the column that an unknown value is for.
     pub fn column_of(&self, unknown: &UnknownValue) -> &'a str {
         let vindex = vindexes(self.plan).nth(unknown.vindex);
@@ -321,9 +340,7 @@ impl<'a> InsertBatch<'a> {
             });
         }
         let mut outcome = sum(outcomes);
-        if let Some(id) = self.first_number.or(self.last_explicit) {
-            outcome.last_insert_id = id;
-        }
+        outcome.last_insert_id = self.insert_id(&outcome, outcome.last_insert_id);
         outcome
     }
 

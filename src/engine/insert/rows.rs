@@ -5,7 +5,7 @@ use crate::engine::arguments::{negated, value_of};
 use crate::engine::execute::Run;
 use crate::engine::field::field_value;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::primitive::{Generated, Insert, InsertVindex, RouteValue};
+use crate::plan::primitive::{Generated, Insert, InsertRows as PlannedRows, InsertVindex, RouteValue};
 use crate::sql::{ArgKind, InsertRows, InsertValue, InsertValueKind, Lexed, LiteralError, Span, arg_value};
 use crate::value::{Value, ValueRef};
 use crate::wire::column_type::ColumnType;
@@ -22,8 +22,13 @@ pub(super) fn of_set(
     let needs_number = plan.generated.as_ref().is_some_and(|generated| {
         generated.position.is_none_or(|at| asks_for_number(values.get(at as usize), source))
     });
+    let opaque: &[u32] = match &plan.rows {
+        PlannedRows::Set { opaque, .. } => opaque,
+        PlannedRows::Select { .. } | PlannedRows::Values { .. } => &[],
+    };
     let cell = |vindex: &InsertVindex, index: usize| {
-        let position = vindex.positions[index];
+        // Of these only DEFAULT may be there.
+        let position = vindex.positions[index].filter(|at| !opaque.contains(at));
         if needs_number && is_generated(plan.generated.as_ref(), vindex, index) {
             return Cell::Generated;
         }
@@ -262,7 +267,7 @@ fn read_row(
 }
 
 /// The value of a literal, or of a parameter or variable that stands for one.
-fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) -> Result<Value> {
+pub(super) fn literal(span: Span, kind: ArgKind, run: &Run<'_>, source: &InsertSource<'_>) -> Result<Value> {
     match kind {
         ArgKind::Placeholder(_) | ArgKind::UserVariable => {
             let index =

@@ -1,107 +1,19 @@
-//! INSERT into tables with lookup vindexes, and the values of vindex columns that only a server can tell.
+//! INSERT into tables with lookup vindexes.
 
 use std::collections::HashMap;
 
 use super::super::inner::Inner;
-use super::super::place;
 use super::Lock;
 use super::entries::{OwnedLookup, Owners};
-use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, UnknownValue, WriteOutcome, field_value};
-use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
+use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::plan::primitive::{Insert, InsertLookup};
 use crate::session::diagnostics::{Diagnostic, Diagnostics, Level};
 use crate::topology::KeyspaceId;
 use crate::value::Value;
 use crate::vschema::{ColumnVindex, Table};
 
-/// Expressions that are evaluated by one query.
-const EXPRESSIONS_PER_QUERY: usize = 500;
-
 impl Inner<'_> {
-    /// Has the servers say what expressions and defaults of vindex columns are.
-    pub(in super::super) async fn fill_in(
-        &mut self,
-        insert: &Insert,
-        batch: &mut InsertBatch<'_>,
-    ) -> Result<()> {
-        let unknown = batch.unknown_values();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let mut defaults: HashMap<&str, Value> = HashMap::new();
-        for value in unknown.iter().filter(|value| value.expression.is_none()) {
-            let column = batch.column_of(value);
-            let known = match defaults.get(column) {
-                Some(known) => known.clone(),
-                None => {
-                    let found = self.default_of(insert, column).await?;
-                    defaults.entry(column).or_insert(found).clone()
-                }
-            };
-            batch.fill(value, known);
-        }
-        let expressions: Vec<UnknownValue> =
-            unknown.into_iter().filter(|value| value.expression.is_some()).collect();
-        for chunk in expressions.chunks(EXPRESSIONS_PER_QUERY) {
-            self.evaluate(batch, chunk).await?;
-        }
-        Ok(())
-    }
-
-    async fn evaluate(&mut self, batch: &mut InsertBatch<'_>, unknown: &[UnknownValue]) -> Result<()> {
-        let mut text = b"select ".to_vec();
-        for (index, value) in unknown.iter().enumerate() {
-            text.extend_from_slice(if index == 0 { b"(" } else { b", (" });
-            if let Some(span) = value.expression {
-                text.extend_from_slice(&batch.expression(span)?);
-            }
-            text.push(b')');
-        }
-        let held = match self.rows(&text).await {
-            // The value of another column of the row.
-            Err(error) if error.errno() == ErrorKind::UnknownColumn.errno() => {
-                let column = unknown.first().map_or("", |value| batch.column_of(value));
-                return Err(Error::unsupported(format!(
-                    "an expression over other columns for the vindex column {column}"
-                )));
-            }
-            outcome => outcome?,
-        };
-        let [row] = held.rows.as_slice() else {
-            return Err(Error::bug("an expression with other than one row"));
-        };
-        for (value, (column, field)) in unknown.iter().zip(held.columns.iter().zip(row)) {
-            batch.fill(value, field_value(column, field.as_deref()));
-        }
-        Ok(())
-    }
-
-    /// A column's default, as its servers know it.
-    async fn default_of(&mut self, insert: &Insert, column: &str) -> Result<Value> {
-        let target = place::any_shard(self.snapshot, &insert.keyspace, self.session)?;
-        let mut text = b"select column_default, extra, version() from information_schema.columns where \
-                         table_schema = database() and table_name = "
-            .to_vec();
-        let plain = self.no_backslash_escapes();
-        Value::text(&*insert.table).as_ref().render_literal(&mut text, plain);
-        text.extend_from_slice(b" and column_name = ");
-        Value::text(column).as_ref().render_literal(&mut text, plain);
-        let held = self.rows_at(&target, &text).await?;
-        let field = |index: usize| held.rows.first().and_then(|row| row.get(index)?.as_deref());
-        let Some(default) = field(0) else { return Ok(Value::Null) };
-        let is_mariadb = field(2).is_some_and(|version| version.windows(7).any(|part| part == b"MariaDB"));
-        let is_generated = field(1).is_some_and(|extra| extra.starts_with(b"DEFAULT_GENERATED"));
-        if !is_mariadb && !is_generated {
-            return Ok(Value::text(default));
-        }
-        // It is SQL text.
-        let text = [b"select (", default, b")"].concat();
-        let held = self.rows_at(&target, &text).await?;
-        let row = held.rows.first().and_then(|row| row.first());
-        let field = row.and_then(|field| field.as_deref());
-        Ok(held.columns.first().map_or(Value::Null, |column| field_value(column, field)))
-    }
-
     /// Rows, and what lookup tables have to say or to learn about them.
     pub(in super::super) async fn insert_with_lookups(
         &mut self,

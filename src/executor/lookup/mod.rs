@@ -7,6 +7,7 @@
 
 mod commit;
 mod entries;
+mod fill_in;
 mod insert;
 
 pub(super) use entries::{OwnedLookup, Owners};

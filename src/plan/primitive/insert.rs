@@ -123,6 +123,18 @@ pub struct InsertVindex {
     pub positions: Vec<Option<u32>>,
 }
 
+/// The reply to an INSERT tells the number of its last row even if the row brought it along, or if the row that has the
+/// number was changed by ON DUPLICATE KEY UPDATE; `LAST_INSERT_ID()` is only about numbers that were generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldId {
+    /// Where a row of VALUES has its value for the AUTO_INCREMENT column; `None`: nowhere, or the rows are no VALUES.
+    pub position: Option<u32>,
+    /// It has IGNORE: not every row is inserted.
+    pub is_ignore: bool,
+    /// It has ON DUPLICATE KEY UPDATE.
+    pub is_upsert: bool,
+}
+
 /// A column that is filled from a sequence where a row has NULL, 0, DEFAULT or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generated {

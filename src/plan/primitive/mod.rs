@@ -22,7 +22,7 @@ pub use combine::{
 };
 pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
-pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces, Upsert};
+pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces, ToldId, Upsert};
 pub use join::{Join, JoinSide, JoinedColumn, KeptSide};
 pub use load::{Load, LoadRows, LookedAt, Takes};
 pub use query::{Piece, Query, SessionValue, Template};

@@ -7,12 +7,13 @@ use super::{route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{
     Generated, Insert, InsertLookup, InsertRows, InsertVindex, Piece, Primitive, Query, Replaces, RouteValue,
-    Routing, Several, Template, Upsert, VindexRef,
+    Routing, Several, Template, ToldId, Upsert, VindexRef,
 };
 use crate::plan::semantics::analyze::Ctes;
 use crate::plan::semantics::{Analyzer, place, session};
 use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, Plan, PlanContext};
+use crate::schema::Generation;
 use crate::sql::ast::Statement;
 use crate::sql::{LexFlags, Lexed, StatementKind, TokenKind};
 use crate::value::Value;
@@ -45,7 +46,35 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
         None => with_rows(lexed, &insert, &table, edits)?,
     };
     plan.tables = vec![(Some(table.keyspace.clone()), table.name.as_str().into())];
+    if matches!(plan.root, Primitive::Route(_)) {
+        plan.told_id = told_id(ctx, &insert, &table);
+    }
     Ok(plan)
+}
+
+/// How the insert id is told apart from the number that was generated, if they may differ.
+fn told_id(ctx: &PlanContext<'_>, insert: &InsertText<'_>, table: &Table) -> Option<ToldId> {
+    let relation = ctx.schemas.relation(&table.keyspace, &table.name)?;
+    let counted = relation.columns.iter().find(|column| column.generation == Generation::AutoIncrement)?;
+    let is_upsert = insert.updated_columns().is_some();
+    let is_named =
+        |names: &[Box<str>]| names.iter().position(|name| counted.name.as_str().eq_ignore_ascii_case(name));
+    let position = match (&insert.columns, insert.form) {
+        (_, Form::Set) => {
+            let names: Vec<Box<str>> = insert.assignments().into_iter().map(|(name, _)| name).collect();
+            is_named(&names)
+        }
+        (Some(names), _) => is_named(names),
+        (None, _) => {
+            let mut visible = relation.columns.iter().filter(|column| !column.is_invisible);
+            visible.position(|column| std::ptr::eq(column, counted))
+        }
+    };
+    if position.is_none() && !is_upsert {
+        return None;
+    }
+    let position = position.filter(|_| insert.form == Form::Values).and_then(|at| u32::try_from(at).ok());
+    Some(ToldId { position, is_ignore: insert.is_ignore, is_upsert })
 }
 
 /// Must each row be looked at?
@@ -106,7 +135,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         keyspace: auto.sequence.keyspace.clone(),
         sequence: auto.sequence.table.as_str().into(),
     });
-    let (vindexes, lookups) = vindexes(table, &generated, &position)?;
+    let (vindexes, lookups) = vindexes(table, &position);
     let pinned = match &table.kind {
         TableKind::Pinned(id) => Some(id.clone()),
         _ => None,
@@ -142,7 +171,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         generated,
         rows,
     });
-    Ok(Plan { kind, root, tables: Vec::new() })
+    Ok(Plan { kind, root, tables: Vec::new(), told_id: None })
 }
 
 fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {
@@ -172,6 +201,9 @@ fn columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
     if let Some(columns) = &insert.columns {
         return Ok(columns.clone());
     }
+    if insert.has_empty_row {
+        return Ok(Vec::new());
+    }
     if !table.column_list_authoritative {
         let message = "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema";
         return Err(Error::new(ErrorKind::Other, message));
@@ -183,26 +215,13 @@ fn columns(insert: &InsertText<'_>, table: &Table) -> Result<Vec<Box<str>>> {
 /// The vindexes that place rows, and those whose tables are kept or asked.
 pub(super) fn vindexes(
     table: &Table,
-    generated: &Option<Generated>,
     position: &dyn Fn(&str) -> Option<u32>,
-) -> Result<(Vec<InsertVindex>, Vec<InsertLookup>)> {
+) -> (Vec<InsertVindex>, Vec<InsertLookup>) {
     let mut found = Vec::new();
     let mut lookups = Vec::new();
     for (index, vindex) in table.column_vindexes.iter().enumerate() {
+        // Columns without a position get their defaults.
         let positions: Vec<Option<u32>> = vindex.columns.iter().map(|column| position(column)).collect();
-        let is_generated = |name: &str| {
-            generated.as_ref().is_some_and(|g| g.column.eq_ignore_ascii_case(name) && g.position.is_none())
-        };
-        let missing = vindex.columns.iter().zip(&positions).find(|(c, at)| at.is_none() && !is_generated(c));
-        match missing {
-            Some((column, _)) if index == 0 => {
-                let message =
-                    format!("INSERT query does not have primary vindex column '{column}' in the column list");
-                return Err(Error::new(ErrorKind::MissingVindexColumn, message));
-            }
-            // The others get their defaults.
-            Some(_) | None => {}
-        }
         let columns = vindex.columns.iter().map(|column| column.as_str().into()).collect();
         let of_table = InsertVindex { vindex: VindexRef(Arc::clone(&vindex.vindex)), columns, positions };
         if vindex.vindex.is_lookup() && index > 0 {
@@ -211,7 +230,7 @@ pub(super) fn vindexes(
             found.push(of_table);
         }
     }
-    Ok((found, lookups))
+    (found, lookups)
 }
 
 /// `VALUES (…), (…)`: the head gets the generated column if it lacks it.
@@ -294,9 +313,6 @@ fn set_rows(
             return Err(Error::unsupported(format!("an expression for the vindex column {name}")));
         }
         let is_generated = generated.is_some_and(|g| g.position.is_some_and(|at| at as usize == index));
-        if is_needed(index) && !is_generated && insert.source.is_keyword(tokens.start, "default") {
-            return Err(Error::unsupported(format!("DEFAULT for the vindex column {name}")));
-        }
         if is_generated && value.is_some() {
             let all = insert.source.tokens();
             let range = all[tokens.start].span.range().start..all[tokens.end - 1].span.range().end;

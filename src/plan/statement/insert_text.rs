@@ -23,6 +23,8 @@ pub(super) struct InsertText<'a> {
     /// The closing parenthesis of the column list.
     pub(super) columns_end: Option<usize>,
     pub(super) form: Form,
+    /// `VALUES ()`: a row of defaults.
+    pub(super) has_empty_row: bool,
 }
 
 /// Where the rows come from.
@@ -59,6 +61,7 @@ impl<'a> InsertText<'a> {
         };
         let head_count = tokens.len();
         let mut in_rows = form == Form::Values;
+        let mut first = Vec::with_capacity(2);
         let mut depth = 0_usize;
         loop {
             let token = next()?;
@@ -72,10 +75,13 @@ impl<'a> InsertText<'a> {
             }
             if !in_rows {
                 tokens.push(token);
+            } else if first.len() < 2 {
+                first.push(token.kind);
             }
         }
         let source = Source::with_tokens(text, lexed, tokens);
-        Self::head(source, head_count, form)
+        let insert = Self::head(source, head_count, form)?;
+        Ok(Self { has_empty_row: first == [TokenKind::LParen, TokenKind::RParen], ..insert })
     }
 
     fn head(source: Source<'a>, head_count: usize, form: Form) -> Result<Self> {
@@ -119,7 +125,7 @@ impl<'a> InsertText<'a> {
         if form != Form::Select && index + 1 != head_count {
             return Err(Error::unsupported("this form of INSERT"));
         }
-        Ok(Self { source, head_count, is_ignore, table, columns, columns_end, form })
+        Ok(Self { source, head_count, is_ignore, table, columns, columns_end, form, has_empty_row: false })
     }
 
     /// The parts of the table's name.

@@ -101,7 +101,7 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
         keyspace: auto.sequence.keyspace.clone(),
         sequence: auto.sequence.table.as_str().into(),
     });
-    let (vindexes, lookups) = vindexes(table, &generated, &position)?;
+    let (vindexes, lookups) = vindexes(table, &position);
     if let Some((_, span)) = &load.skipped_lines {
         edits.remove(span.range());
     }

@@ -154,7 +154,12 @@ fn route_plan(
     query: Query,
     several: Several,
 ) -> Plan {
-    Plan { kind, root: Primitive::Route(Route { keyspace, routing, query, several }), tables: Vec::new() }
+    Plan {
+        kind,
+        root: Primitive::Route(Route { keyspace, routing, query, several }),
+        tables: Vec::new(),
+        told_id: None,
+    }
 }
 
 /// A refusal as a part of a plan: it counts only if there are several shards.

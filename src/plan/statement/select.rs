@@ -24,7 +24,12 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
         Err(error) => {
             let gather = gather(ctx, source, query, &analysis, &block, &error)?;
             let kind = source.lexed().kind;
-            return Ok(Plan { kind, root: Primitive::Gather(gather), tables: analysis.tables });
+            return Ok(Plan {
+                kind,
+                root: Primitive::Gather(gather),
+                tables: analysis.tables,
+                told_id: None,
+            });
         }
     };
     if let Routing::SameShard(groups) = &place.routing
@@ -57,7 +62,12 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
     };
     let query = source.query(&analysis.all_edits());
     let route = Route { keyspace: place.keyspace, routing: place.routing, query, several };
-    Ok(Plan { kind: source.lexed().kind, root: Primitive::Route(route), tables: analysis.tables })
+    Ok(Plan {
+        kind: source.lexed().kind,
+        root: Primitive::Route(route),
+        tables: analysis.tables,
+        told_id: None,
+    })
 }
 
 /// The plan for one server, when `refused` is why no cheaper one is possible.
@@ -80,7 +90,12 @@ pub(super) fn gathered(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &as
     let (analysis, block) = analysed(ctx, &source, &query, edits)?;
     let refused = Error::unsupported("a plan that its values do not allow");
     let gather = gather(ctx, &source, &query, &analysis, &block, &refused)?;
-    Ok(Plan { kind: source.lexed().kind, root: Primitive::Gather(gather), tables: analysis.tables })
+    Ok(Plan {
+        kind: source.lexed().kind,
+        root: Primitive::Gather(gather),
+        tables: analysis.tables,
+        told_id: None,
+    })
 }
 
 fn analysed(
@@ -229,5 +244,10 @@ pub(super) fn explain(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
         route.routing = Routing::AnyShard;
     }
     route.several = Several::Never;
-    Ok(Plan { kind: StatementKind::Explain, root: Primitive::Route(route), tables: planned.tables })
+    Ok(Plan {
+        kind: StatementKind::Explain,
+        root: Primitive::Route(route),
+        tables: planned.tables,
+        told_id: None,
+    })
 }

@@ -144,7 +144,7 @@ pub(super) fn finish(
     let query = source.query(&analysis.all_edits());
     let places = &analysis.places;
     let kind = source.lexed().kind;
-    let plan = |root| Ok(Plan { kind, root, tables: analysis.tables.clone() });
+    let plan = |root| Ok(Plan { kind, root, tables: analysis.tables.clone(), told_id: None });
     if places.system {
         return Err(Error::unsupported("changes of system tables"));
     }

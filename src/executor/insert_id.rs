@@ -27,7 +27,7 @@ impl Executor {
                 outcome
             }
             Some(RowIds { asking: true, given, unknown: false })
-                if !told.is_upsert && !(given && told.is_ignore) =>
+                if !(told.is_upsert || given && told.is_ignore) =>
             {
                 Box::pin(self.route(job, route)).await
             }

@@ -36,7 +36,7 @@ pub const ROUTER_PASSWORD: &str = "a secret";
 /// Lines of the router's log that a message shows.
 const LOG_LINES: usize = 20;
 
-const ROUTER_WAIT: Duration = Duration::from_secs(20);
+const ROUTER_WAIT: Duration = Duration::from_secs(60);
 
 pub struct Environment {
     pub engine: Engine,

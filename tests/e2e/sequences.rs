@@ -102,7 +102,7 @@ fn several_routers(environment: &mut Environment) -> Result<(), String> {
         let mut owner = Client::login(&environment.unsharded())?;
         let next = owner.rows(&format!("select next_id from {SEQUENCE}"))?[0][0].clone().unwrap_or_default();
         let taken = next.parse::<u64>().map_err(|error| error.to_string())? - START;
-        if taken % CACHE != 0 || taken < count as u64 {
+        if !taken.is_multiple_of(CACHE) || taken < count as u64 {
             return Err(format!("{taken} numbers were taken for {count} rows, {CACHE} at a time"));
         }
         Ok(())

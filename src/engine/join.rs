@@ -302,6 +302,8 @@ struct Kept<'r> {
 struct Meeting<'r> {
     rows: &'r Rows,
     kept: Option<Kept<'r>>,
+    /// The side of which one row is enough.
+    exists: Option<u8>,
     /// The positions of the sides' flags.
     flags: [Option<usize>; 2],
     /// Held rows that have met others.
@@ -369,6 +371,7 @@ impl<'r> Meeting<'r> {
         let mut meeting = Self {
             rows,
             kept: kept(join, nulls, flags)?,
+            exists: join.exists,
             flags,
             has_met: vec![false; rows.ends.len()],
             is_hidden: vec![false; rows.ends.len()],
@@ -404,6 +407,7 @@ impl<'r> Meeting<'r> {
             encode(keys, &fields, &mut self.key)?;
             let number = u32::try_from(index).map_err(|_| Error::bug("more rows than limits allow"))?;
             match self.heads.get_mut(self.key.as_slice()) {
+                Some(_) if self.exists == Some(0) => {}
                 Some((_, last)) => {
                     self.next[*last as usize] = number;
                     *last = number;
@@ -436,8 +440,9 @@ impl<'r> Meeting<'r> {
         let rows = self.rows;
         while index != NONE && self.flow == Flow::Continue {
             let at = index as usize;
-            self.has_met[at] = true;
-            if holds && !self.is_hidden[at] {
+            let had_met = std::mem::replace(&mut self.has_met[at], true);
+            let is_shown_already = self.exists == Some(1) && had_met;
+            if holds && !self.is_hidden[at] && !is_shown_already {
                 let outer = encoded(rows.row(at))?;
                 self.show([&outer, &inner])?;
             }

@@ -244,7 +244,9 @@ impl Tree<'_> {
             JoinedColumn::Rest { side } => format!("{}.*", side + 1),
         };
         let columns: Vec<String> = join.columns.iter().map(column).collect();
-        let kept = join.kept.as_ref().map_or(String::new(), |kept| format!(" all rows of {}", kept.side + 1));
+        let exists = join.exists.map(|side| format!(" where {} exists", side + 1));
+        let kept = join.kept.as_ref().map(|kept| format!(" all rows of {}", kept.side + 1));
+        let kept = kept.or(exists).unwrap_or_default();
         let merged = if join.merged.is_empty() {
             String::new()
         } else {

@@ -19,6 +19,8 @@ pub struct Join {
     pub names: Vec<Option<Box<str>>>,
     /// Whose rows all stay, if it is an outer join.
     pub kept: Option<KeptSide>,
+    /// The side of which only counts whether it has a row: rows of the other one are shown once.
+    pub exists: Option<u8>,
     /// Columns that [`JoinedColumn::Rest`] leaves out, because they are named one by one.
     pub merged: Vec<Box<str>>,
     /// A query without rows whose columns are described as the statement's are, for a shard of the first side's keyspace.

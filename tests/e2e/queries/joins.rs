@@ -29,9 +29,13 @@ const MERGED: [(&str, &str, &str); 4] =
 
 impl Generator<'_> {
     pub(super) fn join_of_two(&mut self) -> Query {
-        let (from, sources) = if self.random.chance(20) { self.merged_pair() } else { self.pair() };
+        let (from, sources) = match self.random.below(10) {
+            0 | 1 => self.merged_pair(),
+            2..5 => self.half_pair(),
+            _ => self.pair(),
+        };
         let mut rest = format!("from {from}");
-        let mut word = " where ";
+        let mut word = if from.contains(" where ") { " and " } else { " where " };
         for _ in 0..self.random.below(3) {
             let condition = self.one_sided(&sources);
             let _ = write!(rest, "{word}{condition}");
@@ -74,17 +78,57 @@ impl Generator<'_> {
         Query { sql: format!("{verb} {} {rest}", list.join(", ")), is_ordered, may_be_prepared: true }
     }
 
-    fn pair(&mut self) -> (String, Vec<Source>) {
+    /// Two columns to be equal.
+    fn keys(&mut self) -> [(&'static str, &'static str, Kind); 2] {
         let key = |generator: &mut Self| {
             KEYS[usize::try_from(generator.random.below(KEYS.len() as u64)).unwrap_or(0)]
         };
         let left = key(self);
-        let right = loop {
+        loop {
             let right = key(self);
             if (right.2 == Kind::Date) == (left.2 == Kind::Date) {
-                break right;
+                return [left, right];
             }
+        }
+    }
+
+    /// A table, and another one in a sub-query.
+    fn half_pair(&mut self) -> (String, Vec<Source>) {
+        let [left, right] = self.keys();
+        let [one, two] = [left.0, right.0].map(|table| self.named(table));
+        let keyspace = if self.random.chance(10) { format!("{}.", self.other) } else { String::new() };
+        let (outer, inner) = (&one.alias, &two.alias);
+        let table = format!("{} {outer} where {outer}.{}", left.0, left.1);
+        let condition = match self.random.below(3) {
+            0 => String::new(),
+            _ => format!(" and {}", self.one_sided(std::slice::from_ref(&two))),
         };
+        let sql = if self.random.chance(60) {
+            let conditions = format!("1 = 1{condition}");
+            let conditions =
+                if condition.is_empty() { "" } else { conditions.trim_start_matches("1 = 1 and ") };
+            let word = if conditions.is_empty() { "" } else { " where " };
+            let (distinct, not) =
+                (self.random.pick(&["", "", "distinct "]), self.random.pick(&["", "", "", "not "]));
+            format!(
+                "{table} {not}in (select {distinct}{inner}.{} from {keyspace}{} {inner}{word}{conditions})",
+                right.1, right.0
+            )
+        } else {
+            let table = format!("{} {outer} where {}", left.0, self.random.pick(&["", "", "", "not "]));
+            format!(
+                "{table}exists (select {} from {keyspace}{} {inner} where {inner}.{} = {outer}.{}{condition})",
+                self.random.pick(&["1", "*"]),
+                right.0,
+                right.1,
+                left.1
+            )
+        };
+        (sql, vec![one])
+    }
+
+    fn pair(&mut self) -> (String, Vec<Source>) {
+        let [left, right] = self.keys();
         let sources = [left.0, right.0].map(|table| self.named(table));
         let keyspace = if self.random.chance(10) { format!("{}.", self.other) } else { String::new() };
         let (one, two) = (&sources[0].alias, &sources[1].alias);

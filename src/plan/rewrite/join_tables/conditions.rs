@@ -61,7 +61,7 @@ impl Tables<'_> {
     }
 
     /// Notes what a condition says. `unread`: it must not keep rows of that table from being read.
-    fn read_condition(&mut self, condition: &Expr, unread: Option<usize>) -> Result<()> {
+    pub(super) fn read_condition(&mut self, condition: &Expr, unread: Option<usize>) -> Result<()> {
         if let Some(pair) = self.equal_columns(condition) {
             self.keys.push(pair);
             return Ok(());
@@ -170,7 +170,7 @@ fn kind(join: &Join) -> Result<(Option<usize>, &JoinConstraint)> {
     }
 }
 
-fn is_plain(factor: &TableFactor) -> bool {
+pub(super) fn is_plain(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::Table { args: None, version: None, with_hints, index_hints, partitions, .. }
         if with_hints.is_empty() && index_hints.is_empty() && partitions.is_empty())
 }

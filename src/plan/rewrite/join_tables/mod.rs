@@ -6,6 +6,7 @@
 //! What an outer join shows where nothing meets, a shard says: its query gives the one row of NULLs.
 
 mod conditions;
+mod semi;
 
 use crate::error::{Error, Result};
 use crate::plan::operator::Horizon;
@@ -63,8 +64,12 @@ struct Tables<'a> {
     ctx: &'a PlanContext<'a>,
     select: &'a Select,
     analysis: &'a Analysis,
-    sources: &'a [TableSource],
+    sources: Vec<TableSource>,
     inputs: &'a [GatherInput],
+    /// The second table is a sub-query's: rows of the first are shown once if it has a row for them.
+    is_semi: bool,
+    /// The only table whose names can be seen.
+    seen: Option<usize>,
     /// Pairs of equal columns.
     keys: Vec<[Box<str>; 2]>,
     /// Conditions that decide which rows of each table are read.
@@ -98,22 +103,34 @@ impl<'a> Tables<'a> {
                 && input.partitions.is_empty()
                 && input.lock.is_empty()
         };
-        let ([_, _], [_, _]) = (block.sources.as_slice(), inputs) else { return Err(refusal()) };
-        if !is_plain || !block.sources.iter().zip(inputs).all(|(source, input)| is_known(source, input)) {
+        let [_, other] = inputs else { return Err(refusal()) };
+        let mut sources = block.sources.clone();
+        let is_semi = sources.len() == 1;
+        if is_semi {
+            sources.push(semi::source_of(ctx, other)?);
+        }
+        let is_known = sources.iter().zip(inputs).all(|(source, input)| is_known(source, input));
+        if !is_plain || sources.len() != 2 || !is_known {
             return Err(refusal());
         }
         let mut tables = Self {
             ctx,
             select,
             analysis,
-            sources: &block.sources,
+            sources,
             inputs,
+            is_semi,
+            seen: None,
             keys: Vec::new(),
             filters: Default::default(),
             kept: None,
             flags: Default::default(),
         };
-        tables.read_conditions()?;
+        if is_semi {
+            tables.read_semi()?
+        } else {
+            tables.read_conditions()?
+        }
         Ok(tables)
     }
 
@@ -132,7 +149,8 @@ impl<'a> Tables<'a> {
     }
 
     fn table(&self, name: &str) -> Option<usize> {
-        self.sources.iter().position(|source| *source.name == *name)
+        let found = self.sources.iter().position(|source| *source.name == *name);
+        found.filter(|index| self.seen.is_none_or(|seen| seen == *index))
     }
 
     fn has(&self, index: usize, column: &str) -> bool {
@@ -141,7 +159,9 @@ impl<'a> Tables<'a> {
 
     /// The table whose column an unqualified name is; `None`: it is no column.
     fn owner(&self, name: &str) -> Result<Option<usize>> {
-        let has = |index: usize| self.has(index, name) && !self.sources[index].has_merged(name);
+        let is_seen = |index: usize| self.seen.is_none_or(|seen| seen == index);
+        let has =
+            |index: usize| is_seen(index) && self.has(index, name) && !self.sources[index].has_merged(name);
         match (has(0), has(1)) {
             (true, true) => Err(refusal()),
             (true, false) => Ok(Some(0)),
@@ -264,6 +284,7 @@ impl<'a> Tables<'a> {
                 // Whether the groups decide it is the server's to say.
                 return Err(refusal());
             }
+            let table = table.or(self.is_semi.then_some(0));
             lists.one(table, text, multiplied.contains(&column));
         }
         let groups = self.groups(horizon)?;
@@ -274,15 +295,16 @@ impl<'a> Tables<'a> {
             side: u8::from(lists.side(kept) == 1),
             nulls: self.nulls(1 - kept, &lists, groups(1 - kept)),
         });
+        let exists = self.is_semi.then(|| u8::from(lists.side(1) == 1));
         let helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
         let names = self.names(horizon)?;
-        Ok(Join { sides, columns: lists.columns, helpers, names, kept, merged, description: None })
+        Ok(Join { sides, columns: lists.columns, helpers, names, kept, exists, merged, description: None })
     }
 
     /// The table that is read first: the one with fewer rows, as far as that can be told.
     fn first(&self) -> usize {
         let rank = |table: usize| rank(&self.inputs[table], !self.filters[table].is_empty());
-        let preferred = self.kept.unwrap_or(0);
+        let preferred = self.kept.unwrap_or(usize::from(self.is_semi));
         if rank(1 - preferred) < rank(preferred) { 1 - preferred } else { preferred }
     }
 
@@ -312,6 +334,7 @@ impl<'a> Tables<'a> {
     fn of_wildcard(&self, column: ColumnRef) -> Result<Vec<usize>> {
         let ColumnRef::Visible(index) = column else { return Err(refusal()) };
         match self.select.projection.get(index as usize) {
+            Some(SelectItem::Wildcard(_)) if self.is_semi => Ok(vec![0]),
             Some(SelectItem::Wildcard(_)) => Ok(vec![self.shown(), 1 - self.shown()]),
             Some(SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _)) => {
                 let name = name.0.last().and_then(|part| part.as_ident()).ok_or_else(refusal)?;
@@ -353,8 +376,10 @@ impl<'a> Tables<'a> {
             let by_vindex = input
                 .reducers
                 .iter()
-                .find(|reducer| reducer.vindex.is_some() && reducer.column == pair[table])?;
-            Some((index, by_vindex.vindex.clone()))
+                .find(|reducer| reducer.vindex.is_some() && reducer.column == pair[table]);
+            let vindex = by_vindex.and_then(|reducer| reducer.vindex.clone());
+            let vindex = vindex.or_else(|| self.vindex_of(table, &pair[table]).filter(|_| self.is_semi));
+            Some((index, Some(vindex?)))
         });
         let asked = vindexes.clone().next().unwrap_or((0, None));
         JoinSide {
@@ -389,9 +414,15 @@ impl<'a> Tables<'a> {
 
     fn select_list(&self, table: usize, lists: &Lists, is_grouped: bool) -> Vec<Piece> {
         let keys = self.key_columns(table).join(", ");
-        let mut pieces = vec![Piece::text("select "), Piece::text(&keys)];
+        // Of a sub-query only counts that there are rows.
+        let (verb, count) = match self.is_semi && table == 1 {
+            true if !is_grouped => ("select distinct ", ""),
+            true => ("select ", ", 1"),
+            false => ("select ", ", count(*)"),
+        };
+        let mut pieces = vec![Piece::text(verb), Piece::text(&keys)];
         if is_grouped {
-            pieces.push(Piece::text(", count(*)"));
+            pieces.push(Piece::text(count));
         }
         let side = lists.side(table);
         for text in self.flag(table).iter().chain(&lists.texts[side]) {
@@ -477,6 +508,10 @@ fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
         if is_distinct {
             return Err(Error::unsupported("DISTINCT aggregates over a join across shards"));
         }
+        if horizon.has_extreme_of_set(expr)? {
+            // Whether it still is one depends on how a server would join.
+            return Err(Error::unsupported("the smallest or largest ENUM or SET of a join across shards"));
+        }
     }
     let mut columns = Vec::new();
     for column in &parts.columns {
@@ -528,7 +563,8 @@ fn rank(input: &GatherInput, has_filters: bool) -> u8 {
 
 /// Does a function, or a word before a parenthesis, depend on nothing but its arguments?
 fn is_harmless(name: &str) -> bool {
-    const OTHERS: [&str; 36] = [
+    const OTHERS: [&str; 38] = [
+        "against",
         "and",
         "as",
         "avg",
@@ -548,6 +584,7 @@ fn is_harmless(name: &str) -> bool {
         "interval",
         "is",
         "like",
+        "match",
         "max",
         "min",
         "not",

@@ -625,7 +625,7 @@ fn join_kind(join: &Join) -> Result<(Side, &JoinConstraint)> {
 }
 
 /// The columns that the VSchema knows of a table.
-fn columns_of(table: &Table, instance: usize) -> Columns {
+pub(crate) fn columns_of(table: &Table, instance: usize) -> Columns {
     let mut columns = Columns { known: Vec::new(), is_open: !table.column_list_authoritative };
     let mut add = |name: &str, is_key: bool| {
         if !columns.known.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {

@@ -1,0 +1,150 @@
+//! Semi-joins: rows of one table for which a sub-query on another has a row, `IN (SELECT …)` and `EXISTS` with equalities.
+//!
+//! Inside of the sub-query names mean its own table first; beyond its equalities it must not know the outer one.
+
+use super::conditions::is_plain;
+use super::{Tables, refusal};
+use crate::error::Result;
+use crate::plan::primitive::{GatherInput, VindexRef};
+use crate::plan::semantics::{TableSource, conjunct, references};
+use crate::plan::{FoundTable, PlanContext};
+use crate::sql::ast::{BinaryOperator, Distinct, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr};
+use crate::vschema::{ColumnVindex, Table};
+use std::sync::Arc;
+
+impl<'a> Tables<'a> {
+    /// Of the conditions one must ask for rows of the other table.
+    pub(super) fn read_semi(&mut self) -> Result<()> {
+        let select = self.select;
+        let [table] = select.from.as_slice() else { return Err(refusal()) };
+        if !table.joins.is_empty() || !is_plain(&table.relation) {
+            return Err(refusal());
+        }
+        if self.sources[0].name.eq_ignore_ascii_case(&self.sources[1].name) {
+            return Err(refusal());
+        }
+        self.seen = Some(0);
+        let mut all = Vec::new();
+        select.selection.iter().for_each(|condition| conjunct::conjuncts(condition, &mut all));
+        for condition in all {
+            match condition {
+                Expr::InSubquery { expr, subquery, negated: false } => self.read_in(expr, subquery)?,
+                Expr::Exists { subquery, negated: false } => self.read_exists(subquery)?,
+                other => self.read_condition(other, None)?,
+            }
+        }
+        if self.keys.is_empty() { Err(refusal()) } else { Ok(()) }
+    }
+
+    fn read_in(&mut self, expr: &Expr, query: &'a Query) -> Result<()> {
+        let (_, key) = self.column(expr).ok_or_else(refusal)?;
+        let select = plain(query)?;
+        let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+            select.projection.as_slice()
+        else {
+            return Err(refusal());
+        };
+        self.seen = Some(1);
+        let (_, own) = self.column(item).ok_or_else(refusal)?;
+        self.keys.push([key, own]);
+        for condition in conditions(select) {
+            self.read_condition(condition, None)?;
+        }
+        self.seen = Some(0);
+        Ok(())
+    }
+
+    fn read_exists(&mut self, query: &'a Query) -> Result<()> {
+        let select = plain(query)?;
+        let is_row = |item: &SelectItem| match item {
+            SelectItem::Wildcard(_) => true,
+            SelectItem::UnnamedExpr(expr) => matches!(expr, Expr::Value(_)),
+            _ => false,
+        };
+        if !select.projection.iter().all(is_row) {
+            return Err(refusal());
+        }
+        self.seen = Some(1);
+        for condition in conditions(select) {
+            match self.correlated(condition) {
+                Some(pair) => self.keys.push(pair),
+                None => self.read_condition(condition, None)?,
+            }
+        }
+        self.seen = Some(0);
+        Ok(())
+    }
+
+    /// An equality of a column of the outer table with one of the sub-query's.
+    fn correlated(&mut self, condition: &Expr) -> Option<[Box<str>; 2]> {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
+        let (left, right) = (self.column_of_either(left)?, self.column_of_either(right)?);
+        match (left.0, right.0) {
+            (0, 1) => Some([left.1, right.1]),
+            (1, 0) => Some([right.1, left.1]),
+            _ => None,
+        }
+    }
+
+    fn column_of_either(&mut self, expr: &Expr) -> Option<(usize, Box<str>)> {
+        self.column(expr).or_else(|| {
+            self.seen = Some(0);
+            let found = self.column(expr);
+            self.seen = Some(1);
+            found
+        })
+    }
+
+    /// The vindex by which a column alone decides the shard.
+    pub(super) fn vindex_of(&self, table: usize, column: &str) -> Option<VindexRef> {
+        let table = table_of(self.ctx, &self.inputs[table]).ok()?;
+        let is_it = |vindex: &&ColumnVindex| {
+            vindex.is_unique
+                && !vindex.vindex.is_lookup()
+                && matches!(vindex.columns.as_slice(), [only] if only.eq_ignore_ascii_case(column))
+        };
+        table.column_vindexes.iter().find(is_it).map(|vindex| VindexRef(vindex.vindex.clone()))
+    }
+}
+
+/// The table of a sub-query, as it names it.
+pub(super) fn source_of(ctx: &PlanContext<'_>, input: &GatherInput) -> Result<TableSource> {
+    let columns = references::columns_of(&*table_of(ctx, input)?, 0);
+    Ok(TableSource { name: input.alias.clone(), columns, merged: Vec::new() })
+}
+
+fn table_of(ctx: &PlanContext<'_>, input: &GatherInput) -> Result<Arc<Table>> {
+    match ctx.find_table(Some(input.keyspace.as_str()), &input.table)? {
+        FoundTable::Table(table) if table.keyspace == input.keyspace && *table.name == *input.table => {
+            Ok(table)
+        }
+        _ => Err(refusal()),
+    }
+}
+
+fn conditions(select: &Select) -> Vec<&Expr> {
+    let mut all = Vec::new();
+    select.selection.iter().for_each(|condition| conjunct::conjuncts(condition, &mut all));
+    all
+}
+
+/// A sub-query of one table, with nothing but conditions.
+fn plain(query: &Query) -> Result<&Select> {
+    let SetExpr::Select(select) = &*query.body else { return Err(refusal()) };
+    let [table] = select.from.as_slice() else { return Err(refusal()) };
+    let has_groups = !matches!(&select.group_by, GroupByExpr::Expressions(keys, modifiers)
+        if keys.is_empty() && modifiers.is_empty());
+    let is_plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty()
+        && matches!(select.distinct, None | Some(Distinct::Distinct))
+        && select.select_modifiers.is_none()
+        && select.into.is_none()
+        && select.having.is_none()
+        && !has_groups
+        && table.joins.is_empty()
+        && is_plain(&table.relation);
+    is_plain.then_some(&**select).ok_or_else(refusal)
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::wire::ColumnDefinition;
-use crate::wire::frame::Header;
+use crate::wire::frame::{Header, write_packet_with};
 
 /// A server's answer to a successful `COM_STMT_PREPARE`.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +68,34 @@ impl PreparedStatement {
             field.copy_from_slice(&count.to_le_bytes());
         }
         Self { parameter_count: count, packets: packets.into(), ..*self }
+    }
+
+    /// The same statement with columns of its result that `change` has changed.
+    pub fn with_columns(&self, change: &dyn Fn(&mut ColumnDefinition)) -> Self {
+        let definitions = usize::from(self.parameter_count) + usize::from(self.column_count);
+        let mut packets = Vec::with_capacity(self.packets.len());
+        let mut rest = &*self.packets;
+        let mut seen = 0_usize;
+        while let [a, b, c, sequence, behind @ ..] = rest {
+            let length = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+            let (payload, after) = behind.split_at(length.min(behind.len()));
+            let definition = ColumnDefinition::decode(payload).ok().filter(|_| seen < definitions);
+            seen += usize::from(definition.is_some());
+            match definition {
+                // Definitions of parameters come first.
+                Some(mut column) if seen > usize::from(self.parameter_count) => {
+                    change(&mut column);
+                    let mut next = *sequence;
+                    write_packet_with(&mut packets, &mut next, |out| column.encode(out));
+                }
+                _ => {
+                    packets.extend_from_slice(&[*a, *b, *c, *sequence]);
+                    packets.extend_from_slice(payload);
+                }
+            }
+            rest = after;
+        }
+        Self { packets: packets.into(), ..*self }
     }
 
     /// The columns of the result.
@@ -194,6 +222,26 @@ mod tests {
         assert_eq!(statement.parameter_count, 1);
         let expected = [12, 0, 0, 1, 0, 9, 9, 9, 9, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 2, 7, 1, 0, 0, 3, 8];
         assert_eq!(statement.packets(), expected);
+    }
+
+    #[test]
+    fn columns_of_the_result_can_be_changed() {
+        let column = |name: &str| ColumnDefinition { name: name.into(), ..ColumnDefinition::default() };
+        let mut packets = vec![12, 0, 0, 1, 0, 9, 9, 9, 9, 2, 0, 1, 0, 0, 0, 0];
+        let mut sequence = 2;
+        for name in ["?", "a", "b"] {
+            write_packet_with(&mut packets, &mut sequence, |out| column(name).encode(out));
+        }
+        let statement = PreparedStatement::new(9, (1, 2), 0, packets);
+        let changed = statement.with_columns(&|column| column.table = b"t".to_vec());
+        let tables = |statement: &PreparedStatement| -> Vec<_> {
+            statement.columns().into_iter().map(|column| (column.name, column.table)).collect()
+        };
+        let expected = |table: &str| vec![(b"a".to_vec(), table.into()), (b"b".to_vec(), table.into())];
+        assert_eq!(tables(&statement), expected(""));
+        assert_eq!(tables(&changed), expected("t"));
+        let unchanged = statement.with_columns(&|_| ());
+        assert_eq!(unchanged.packets(), statement.packets());
     }
 
     #[test]

@@ -79,7 +79,9 @@ pub fn render(
             Piece::Sequence => out.extend_from_slice(sequence),
             Piece::Session(value) => session.write(value, out)?,
             Piece::Text(text) => out.extend_from_slice(text),
-            Piece::Gathered(_) => return Err(Error::bug("a gathered table without name")),
+            Piece::Gathered(_) | Piece::Search { .. } => {
+                return Err(Error::bug("a gathered table without name"));
+            }
             Piece::Weight { .. } => return Err(Error::bug("a weight whose form is not decided")),
         }
     }

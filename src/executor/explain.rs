@@ -1,17 +1,22 @@
 //! `EXPLAIN` of a statement: asked where the statement itself would go, with the text that would be sent there.
 //!
-//! Where several shards would answer, the first of them says how it would do its part.
+//! Where several shards would answer, the first of them says how it would do its part; of tables of several keyspaces, the
+//! server that would evaluate the query says how, over temporary tables like those that it would get.
 
 use super::Executor;
 use super::arguments::Placeholders;
 use super::job::Job;
+use super::lookup::Lock;
 use super::place;
 use super::planned::Placed;
 use crate::error::{Error, Result};
 use crate::gateway::Target;
-use crate::plan::primitive::{Primitive, Query};
+use crate::plan::Plan;
+use crate::plan::primitive::{Gather, Primitive, Query};
 use crate::sql::token::{TokenKind, Tokenizer};
 use crate::sql::{LexOptions, Lexed, lex};
+use crate::topology::KeyspaceName;
+use std::sync::Arc;
 
 /// First words of statements that can be explained.
 const VERBS: [&str; 8] = ["select", "insert", "replace", "update", "delete", "with", "table", "values"];
@@ -29,8 +34,9 @@ impl Executor {
         if lex(text, 0, &options, &mut lexed).is_err() {
             return self.planned(job).await;
         }
+        let runs = prefix.to_ascii_lowercase().windows(b"analyze".len()).any(|word| word == b"analyze");
         let placed = {
-            let inner = Job {
+            let mut inner = Job {
                 session: &mut *job.session,
                 client: &mut *job.client,
                 snapshot: job.snapshot.clone(),
@@ -39,39 +45,89 @@ impl Executor {
                 execution: job.execution,
                 more_results: false,
             };
-            self.place_of_explained(&inner)?
+            match self.place_of_explained(&mut inner).await? {
+                Explained::Gathered(plan) => {
+                    let Primitive::Gather(gather) = &plan.root else {
+                        return Err(Error::bug("a gather that is none"));
+                    };
+                    if runs {
+                        return Err(Error::unsupported("running an EXPLAIN over several keyspaces"));
+                    }
+                    return Box::pin(self.explain_gathered(&mut inner, prefix, gather)).await;
+                }
+                Explained::At(target, text, is_one) => Some((target, text, is_one)),
+                Explained::Unknown => None,
+            }
         };
         let Some((target, text, is_one)) = placed else { return self.planned(job).await };
-        let runs = prefix.to_ascii_lowercase().windows(b"analyze".len()).any(|word| word == b"analyze");
         if runs && lexed.kind.is_dml() && !is_one {
             return Err(Error::unsupported("EXPLAIN ANALYZE of a change over several shards"));
         }
         self.pass_text_to(job, target, &[prefix, &text].concat()).await
     }
 
-    /// Where the statement goes, its text there, and whether that is the only place.
-    fn place_of_explained(&self, inner: &Job<'_>) -> Result<Option<(Target, Vec<u8>, bool)>> {
-        let Ok(plan) = self.plan(inner) else { return Ok(None) };
-        let any = |keyspace: Option<String>| {
-            let keyspace =
-                keyspace.map_or_else(|| place::any_keyspace(inner.session, &inner.snapshot), Ok)?;
-            place::any_shard(&inner.snapshot, &keyspace, inner.session)
-        };
-        let Primitive::Route(route) = &plan.root else {
-            return Ok(Some((any(None)?, super::describe::with_database_names(inner), false)));
+    /// Where the statement goes, and its text there.
+    async fn place_of_explained(&self, inner: &mut Job<'_>) -> Result<Explained> {
+        let Ok(plan) = self.plan(inner) else { return Ok(Explained::Unknown) };
+        let route = match &plan.root {
+            Primitive::Route(route) => route,
+            root => {
+                let keyspace = match root {
+                    Primitive::Gather(gather) => match only_keyspace(gather) {
+                        Some(keyspace) => Some(keyspace.to_string()),
+                        None => return Ok(Explained::Gathered(plan)),
+                    },
+                    Primitive::Insert(insert) => Some(insert.keyspace.to_string()),
+                    _ => None,
+                };
+                let text = super::describe::with_database_names(inner);
+                return Ok(Explained::At(any_shard(inner, keyspace)?, text, false));
+            }
         };
         let text = match &route.query {
             Query::Original => inner.text.to_vec(),
             Query::Template(template) => self.render(inner, template, Placeholders::Keep)?,
         };
-        Ok(Some(match self.place(inner, route, &[]) {
-            Ok(Placed::One(target)) => (target, text, true),
-            // Values that are not known yet, or tables that would have to be asked.
-            Ok(Placed::Several(..)) | Err(_) => {
-                (any(route.keyspace.as_ref().map(ToString::to_string))?, text, false)
+        let placed = match route.routing.asks_tables() {
+            false => self.place(inner, route, &[]),
+            // Nothing is changed: an EXPLAIN locks nothing.
+            true => self.place_by_tables_with(inner, route, Lock { is_write: false }).await,
+        };
+        let keyspace = route.keyspace.as_ref().map(ToString::to_string);
+        Ok(match placed {
+            Ok(Placed::One(target)) => Explained::At(target, text, true),
+            // The first of those that take part: its plan is like theirs.
+            Ok(Placed::Several(keyspace, parts)) => {
+                let target = match parts.first() {
+                    Some((shard, _)) => place::target_of(inner.session, &inner.snapshot, &keyspace, shard)?,
+                    None => any_shard(inner, Some(keyspace.to_string()))?,
+                };
+                Explained::At(target, text, false)
             }
-        }))
+            // Values that are not known yet.
+            Err(_) => Explained::At(any_shard(inner, keyspace)?, text, false),
+        })
     }
+}
+
+/// Where an explained statement goes.
+enum Explained {
+    /// To this shard with this text; whether that is the only place.
+    At(Target, Vec<u8>, bool),
+    /// To no server that has all its tables.
+    Gathered(Arc<Plan>),
+    Unknown,
+}
+
+fn any_shard(job: &Job<'_>, keyspace: Option<String>) -> Result<Target> {
+    let keyspace = keyspace.map_or_else(|| place::any_keyspace(job.session, &job.snapshot), Ok)?;
+    place::any_shard(&job.snapshot, &keyspace, job.session)
+}
+
+/// The keyspace of all tables.
+fn only_keyspace(gather: &Gather) -> Option<&KeyspaceName> {
+    let first = &gather.inputs.first()?.keyspace;
+    gather.inputs.iter().all(|input| input.keyspace == *first).then_some(first)
 }
 
 /// Where the explained statement begins.

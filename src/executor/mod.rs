@@ -62,6 +62,7 @@ mod views;
 mod wording;
 mod workload;
 mod write;
+mod years;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -64,6 +64,16 @@ pub(super) fn target(session: &Session, keyspace: &Keyspace, shard: crate::topol
     target
 }
 
+/// The same by the keyspace's name.
+pub(super) fn target_of(
+    session: &Session,
+    snapshot: &Snapshot,
+    keyspace: &str,
+    shard: &crate::topology::ShardName,
+) -> Result<Target> {
+    Ok(target(session, find(snapshot, keyspace)?, shard.clone()))
+}
+
 fn keyspace_of<'a>(session: &Session, snapshot: &'a Snapshot) -> Result<&'a Keyspace> {
     match session.keyspace() {
         Some(name) => find(snapshot, name),

@@ -138,12 +138,8 @@ mod tests {
         };
         let tables =
             vec![(Some("ks".into()), "a".into()), (Some("ks".into()), "none".into()), (None, "x".into())];
-        let plan = Arc::new(Plan {
-            kind: StatementKind::Select,
-            root: Primitive::Route(route),
-            tables,
-            told_id: None,
-        });
+        let (kind, root) = (StatementKind::Select, Primitive::Route(route));
+        let plan = Arc::new(Plan { kind, root, tables, told_id: None, year_arguments: Vec::new() });
         let key = PlanKey { fingerprint: 1, target: 2, mode: 0, version: 1 };
         let plans = PlanCache::new();
         let first = snapshot(1, None, vec![relation("a", "x"), relation("b", "x")]);

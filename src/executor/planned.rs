@@ -68,6 +68,9 @@ impl Executor {
         {
             return Ok(());
         }
+        if super::years::change(job, &plan.year_arguments)? {
+            return Box::pin(self.with_years(job, &plan)).await;
+        }
         match &plan.root {
             Primitive::Route(route) => match &plan.told_id {
                 None => self.route(job, route).await,
@@ -287,9 +290,18 @@ impl Executor {
     }
 
     /// The shards of a route whose lookup tables have to be asked first.
-    async fn place_by_tables(&self, job: &mut Job<'_>, route: &Route) -> Result<Placed> {
-        let needs = job.needs();
+    pub(super) async fn place_by_tables(&self, job: &mut Job<'_>, route: &Route) -> Result<Placed> {
         let lock = Lock { is_write: !job.lexed.is_read_only_query() };
+        self.place_by_tables_with(job, route, lock).await
+    }
+
+    pub(super) async fn place_by_tables_with(
+        &self,
+        job: &mut Job<'_>,
+        route: &Route,
+        lock: Lock,
+    ) -> Result<Placed> {
+        let needs = job.needs();
         let arguments = Arguments::new(job, Placeholders::Inline);
         let snapshot = job.snapshot.clone();
         let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);

@@ -356,6 +356,7 @@ pub(super) fn template_text(template: &Template) -> String {
                 let zero = super::primitive::RouteValue::Literal(crate::value::Value::Int(0));
                 if *offset == zero { write!(text, "{count}") } else { write!(text, "{{{count} + {offset}}}") }
             }
+            Piece::Search { input, .. } => write!(text, "{{search in t{}}}", input + 1),
             Piece::Sequence => write!(text, "{{sequence}}"),
             Piece::Session(value) => write!(text, "{{{}}}", value.sql()),
             Piece::Text(part) => write!(text, "{}", String::from_utf8_lossy(part)),

@@ -44,6 +44,8 @@ pub struct Plan {
     pub tables: Vec<(Option<KeyspaceName>, Box<str>)>,
     /// Of an INSERT at one place: when its reply's insert id does not become `LAST_INSERT_ID()`; `None`: it does.
     pub told_id: Option<primitive::ToldId>,
+    /// Arguments that are compared with YEAR columns: two digits mean another year as a literal than as a parameter.
+    pub year_arguments: Vec<u32>,
 }
 
 /// What a plan depends on beside the statement. All of it belongs into the plan cache's key.

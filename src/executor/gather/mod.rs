@@ -37,6 +37,9 @@ use load::{Gathered, Load};
 use reduce::Values;
 use table::GatheredTable;
 
+const SEARCH: &str = "MATCH … AGAINST in gathered rows: they have no full-text index, whose relevance depends on all rows \
+                      of a table";
+
 /// Counters of what was gathered.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
@@ -66,6 +69,15 @@ fn load_settings() -> Arc<SessionSettings> {
 impl Executor {
     /// Runs a query for which rows must be gathered.
     pub(super) async fn gather(&self, job: &mut Job<'_>, gather: &Gather) -> Result<()> {
+        self.gather_or_join(job, gather, true).await
+    }
+
+    /// Runs a query whose rows are gathered, even if the router could join them.
+    pub(super) async fn gather_rows(&self, job: &mut Job<'_>, gather: &Gather) -> Result<()> {
+        self.gather_or_join(job, gather, false).await
+    }
+
+    async fn gather_or_join(&self, job: &mut Job<'_>, gather: &Gather, may_join: bool) -> Result<()> {
         if let Some(pin) = job.session.transaction.pin_next.take() {
             return Err(Error::unsupported(format!(
                 "a statement that leaves a {pin} behind, over several shards"
@@ -85,7 +97,7 @@ impl Executor {
         if let Some(arg) = job.lexed.args.iter().find(is_open).filter(|_| job.execution.is_none()) {
             return Err(syntax_error(job.text, arg.span.range().start));
         }
-        if Box::pin(self.join_instead(job, gather)).await? {
+        if may_join && Box::pin(self.join_instead(job, gather)).await? {
             return Ok(());
         }
         let directives = job.lexed.directive.map(|span| Directives::parse(span.of(job.text)));
@@ -149,6 +161,11 @@ impl Executor {
         is_unique: bool,
         gathered: &mut Gathered,
     ) -> Result<ReplySummary> {
+        let placeholders = match gather.repeats_arguments {
+            true => Placeholders::Inline,
+            false => Placeholders::Keep,
+        };
+        let text = self.delegated_text(job, gather, tables, placeholders)?;
         let mut values = Values::default();
         self.values_at_host(job, gather, tables, &mut values, host).await?;
         let mut left: Vec<usize> = (0..tables.len()).filter(|index| !tables[*index].stays).collect();
@@ -161,11 +178,6 @@ impl Executor {
             self.load(job, &mut load, host).await?;
             self.recover(job.session).await;
         }
-        let placeholders = match gather.repeats_arguments {
-            true => Placeholders::Inline,
-            false => Placeholders::Keep,
-        };
-        let text = self.delegated_text(job, gather, tables, placeholders)?;
         if job.session.settings.gather_notes {
             let Gathered { rows, bytes } = *gathered;
             let (host, reason) = (&gather.host, &gather.reason);
@@ -196,6 +208,7 @@ impl Executor {
         host.sync_settings(job.session.settings.backend());
         super::exchange::settle(&mut host).await?;
         let prepared = host.prepare(&text).await.map_err(|error| with_own_names(error, &tables))?;
+        let prepared = Arc::new(prepared.with_columns(&|column| answer::rename(column, &tables)));
         // The client knows of the parameters in its own text, not of copies.
         let own = u16::try_from(job.lexed.placeholder_count).unwrap_or(u16::MAX);
         let prepared = match prepared.parameter_count {
@@ -204,6 +217,26 @@ impl Executor {
         };
         // Dropping the connection here has its pool reset it.
         Ok(Described::Server(prepared))
+    }
+
+    /// Explains a query for which rows must be gathered, over empty tables.
+    pub(super) async fn explain_gathered(
+        &self,
+        job: &mut Job<'_>,
+        prefix: &[u8],
+        gather: &Gather,
+    ) -> Result<()> {
+        let snapshot = job.snapshot.clone();
+        let mut host = self.host(job, &gather.host, &snapshot).await?;
+        let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
+        for table in made(&tables) {
+            host.execute(&table.create(true)).await?;
+        }
+        let text = [prefix, &self.delegated_text(job, gather, &tables, Placeholders::Keep)?].concat();
+        let outcome = self.answer(job, &text, Placeholders::Keep, &|_| {}, &mut host).await;
+        let summary = outcome.map_err(|error| with_own_names(error, &tables))?;
+        let names: Vec<String> = made(&tables).map(GatheredTable::quoted_name).collect();
+        self.put_away(job, host, &summary, &names).await
     }
 
     /// The query over the gathered tables.
@@ -222,6 +255,13 @@ impl Executor {
         for piece in &gather.query.pieces {
             match piece {
                 Piece::Gathered(index) => template.push_text(name(*index)?.as_bytes()),
+                Piece::Search { input, filter, text } => match tables.get(*input as usize) {
+                    Some(table) if table.stays => template.pieces.extend(text.iter().cloned()),
+                    Some(table) if filter.is_some_and(|filter| table.is_filtered_by(filter)) => {
+                        put_true(text, &mut template);
+                    }
+                    _ => return Err(Error::unsupported(SEARCH)),
+                },
                 Piece::Text(text) => template.push_text(text),
                 other => template.pieces.push(other.clone()),
             }
@@ -267,6 +307,17 @@ fn keyspace<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Keyspace> {
 /// The temporary tables.
 fn made(tables: &[GatheredTable]) -> impl Iterator<Item = &GatheredTable> {
     tables.iter().filter(|table| !table.stays)
+}
+
+/// What is always true, with the arguments of `text`: parameters must stay as many as they are.
+fn put_true(text: &[Piece], template: &mut Template) {
+    template.push_text(b"(1");
+    for argument in text.iter().filter(|piece| matches!(piece, Piece::Arg(_))) {
+        template.push_text(b" or ");
+        template.pieces.push(argument.clone());
+        template.push_text(b" is null");
+    }
+    template.push_text(b")");
 }
 
 /// A server's error with the names that the client knows.

@@ -9,7 +9,7 @@ use super::{keyspace, load_settings};
 use crate::backend::BackendConnection;
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::error::{Error, Result};
-use crate::plan::primitive::{Gather, GatherInput};
+use crate::plan::primitive::{Gather, GatherInput, Piece};
 use crate::sql::TableDefinition;
 use crate::sql::ident::quoted;
 use crate::topology::Snapshot;
@@ -38,6 +38,11 @@ pub(super) struct GatheredTable {
 impl GatheredTable {
     pub(super) fn quoted_name(&self) -> String {
         quoted(&self.name)
+    }
+
+    /// Do its rows meet the filter with this number?
+    pub(super) fn is_filtered_by(&self, filter: u32) -> bool {
+        self.filters.contains(&(filter as usize))
     }
 
     /// The statement that makes it.
@@ -88,7 +93,10 @@ impl Executor {
                     definition.column(name).is_some() && (filter.is_qualified || !is_rival())
                 })
             });
-            let filters = filters.collect();
+            let mut filters: Vec<usize> = filters.collect();
+            if job.execution.is_some() {
+                filters = self.filters_of_years(job, input, &definition, filters)?;
+            }
             let name: String =
                 format!("sg_{}_{}", index + 1, input.table).chars().take(NAME_CHARS_MAX).collect();
             let database = keyspace(snapshot, &input.keyspace)?.db_name().to_owned();
@@ -103,6 +111,31 @@ impl Executor {
             });
         }
         Ok(tables)
+    }
+
+    /// Those filters in which a parameter is not compared with a YEAR that would be another one as a literal.
+    fn filters_of_years(
+        &self,
+        job: &Job<'_>,
+        input: &GatherInput,
+        definition: &TableDefinition,
+        mut filters: Vec<usize>,
+    ) -> Result<Vec<usize>> {
+        let is_year = |name: &str| definition.column(name).is_some_and(|column| &*column.type_name == "year");
+        let mut kept = Vec::with_capacity(filters.len());
+        for at in filters.drain(..) {
+            let filter = &input.filters[at];
+            let arguments = filter.text.pieces.iter().filter_map(|piece| match piece {
+                Piece::Arg(index) | Piece::List(index) | Piece::ListForShard(index) => Some(*index),
+                _ => None,
+            });
+            let arguments: Vec<u32> = arguments.collect();
+            let has_year = filter.columns.iter().any(|name| is_year(name));
+            if !has_year || !super::super::years::change(job, &arguments)? {
+                kept.push(at);
+            }
+        }
+        Ok(kept)
     }
 
     /// The definitions of all tables, from any shard of their keyspaces.

@@ -39,6 +39,16 @@ pub enum Piece {
         /// The LIMIT's offset.
         offset: RouteValue,
     },
+    /// A full-text search in a gathered input. A temporary table has no index for it: it holds where the input is read
+    /// as it is, or where its rows have been filtered by it.
+    Search {
+        /// The input.
+        input: u32,
+        /// The filter of the input that it is.
+        filter: Option<u32>,
+        /// Its text.
+        text: Vec<Piece>,
+    },
     /// The next value of the statement's sequence.
     Sequence,
     /// Something of the session that the router holds, as a literal.

@@ -364,10 +364,13 @@ impl<'a> Analyzer<'a> {
                 self.expression(expr, scope, ctes)?;
                 self.in_subquery(expr, subquery, *negated, scope, None, ctes)
             }
-            other => walk::parts(other, &mut |part| match part {
-                Part::Expr(expr) => self.expression(expr, scope, ctes),
-                Part::Query(query) => self.query(query, Some(scope), ctes).map(|_| ()),
-            }),
+            other => {
+                self.note_years(other, scope)?;
+                walk::parts(other, &mut |part| match part {
+                    Part::Expr(expr) => self.expression(expr, scope, ctes),
+                    Part::Query(query) => self.query(query, Some(scope), ctes).map(|_| ()),
+                })
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use super::walk::{self, Part, bare};
 use crate::error::Result;
 use crate::plan::primitive::{Piece, Template};
 use crate::sql::SqlMode;
-use crate::sql::ast::{BinaryOperator, Expr, FunctionArguments, UnaryOperator};
+use crate::sql::ast::{BinaryOperator, Expr, FunctionArguments, ObjectName, UnaryOperator};
 
 /// The columns that a condition names.
 #[derive(Debug, Default)]
@@ -139,6 +139,10 @@ fn collect<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {
             );
             Ok(is_known && collect_parts(expr, names)?)
         }
+        Expr::MatchAgainst { columns, opt_search_modifier: modifier, .. } => {
+            let fits = columns.iter().all(|column| searched(column, names));
+            Ok(fits && super::relevance::is_own_affair(modifier.as_ref()))
+        }
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Not | UnaryOperator::Plus, .. }
         | Expr::Value(_)
         | Expr::Nested(_)
@@ -154,6 +158,23 @@ fn collect<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {
         | Expr::Tuple(_) => collect_parts(expr, names),
         _ => Ok(false),
     }
+}
+
+/// Notes a column that a search looks into.
+fn searched<'e>(column: &'e ObjectName, names: &mut Names<'e>) -> bool {
+    let parts: Option<Vec<_>> = column.0.iter().map(|part| part.as_ident()).collect();
+    match parts.as_deref() {
+        Some([column]) => {
+            names.columns.push(&column.value);
+            names.is_qualified = false;
+        }
+        Some([table, column]) => {
+            names.qualifiers.push(&table.value);
+            names.columns.push(&column.value);
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn collect_parts<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {

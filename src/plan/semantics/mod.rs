@@ -14,10 +14,12 @@ pub(crate) mod filter;
 mod from;
 pub(crate) mod place;
 pub(crate) mod references;
+pub(crate) mod relevance;
 mod scope;
 pub(crate) mod session;
 mod view;
 pub(crate) mod walk;
+mod year;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -119,6 +121,8 @@ pub(crate) struct Analysis {
     pub(crate) tables: Vec<(Option<KeyspaceName>, Box<str>)>,
     /// Why the statement cannot be spread over shards although its outermost block could.
     pub(crate) blocker: Option<Box<str>>,
+    /// Arguments that are compared with YEAR columns.
+    pub(crate) year_arguments: Vec<u32>,
 }
 
 impl Analysis {

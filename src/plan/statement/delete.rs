@@ -5,7 +5,7 @@ use super::read_first::{self, Given};
 use super::update::{Form, finish};
 use crate::error::Result;
 use crate::plan::semantics::analyze::Ctes;
-use crate::plan::semantics::{Analysis, Analyzer, Scope, session};
+use crate::plan::semantics::{Analysis, Analyzer, Scope, relevance, session};
 use crate::plan::source::Source;
 use crate::plan::{Plan, PlanContext};
 use crate::sql::ast::{Delete, FromTable, TableFactor, TableWithJoins, With};
@@ -22,6 +22,9 @@ pub(super) fn plan(
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
     if session::assigns(source) {
         analyzer.analysis.block(session::ASSIGNS);
+    }
+    if let Some(reason) = relevance::of_change(source, delete.selection.as_ref())? {
+        analyzer.analysis.block(reason);
     }
     let ctes = Ctes::of(with);
     let mut scope = Scope::new(None);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Gather, GatherInput, GatherReducer, Query, Template, VindexRef};
 use crate::plan::semantics::references::{Reference, collect};
-use crate::plan::semantics::{Analysis, Block, place, session};
+use crate::plan::semantics::{Analysis, Block, place, relevance, session};
 use crate::plan::source::Source;
 use crate::plan::{PlanContext, rewrite};
 use crate::sql::ident::name_of;
@@ -25,12 +25,8 @@ pub(super) fn plan(
     block: &Block,
     reason: &str,
 ) -> Result<Gather> {
-    let is_match = |index: usize| {
-        source.is_keyword(index, "match")
-            && source.tokens().get(index + 1).is_some_and(|token| token.kind == TokenKind::LParen)
-    };
-    if (0..source.tokens().len()).any(is_match) {
-        return Err(Error::unsupported("MATCH … AGAINST over several shards"));
+    if relevance::of_query(source, query)? == Some(relevance::RANKS) {
+        return Err(Error::unsupported(relevance::RANKS));
     }
     let found = collect(ctx, source, query, analysis)?;
     if found.references.len() > INPUTS_MAX {

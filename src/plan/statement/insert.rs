@@ -171,7 +171,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
         generated,
         rows,
     });
-    Ok(Plan { kind, root, tables: Vec::new(), told_id: None })
+    Ok(Plan { kind, root, tables: Vec::new(), told_id: None, year_arguments: Vec::new() })
 }
 
 fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {

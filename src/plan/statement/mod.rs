@@ -154,12 +154,8 @@ fn route_plan(
     query: Query,
     several: Several,
 ) -> Plan {
-    Plan {
-        kind,
-        root: Primitive::Route(Route { keyspace, routing, query, several }),
-        tables: Vec::new(),
-        told_id: None,
-    }
+    let root = Primitive::Route(Route { keyspace, routing, query, several });
+    Plan { kind, root, tables: Vec::new(), told_id: None, year_arguments: Vec::new() }
 }
 
 /// A refusal as a part of a plan: it counts only if there are several shards.

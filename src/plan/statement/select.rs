@@ -8,7 +8,7 @@ use crate::plan::primitive::{
     EachShard, Finish, Gather, Piece, Primitive, Query, Route, Routing, Several, Template,
 };
 use crate::plan::semantics::analyze::Ctes;
-use crate::plan::semantics::{Analysis, Analyzer, Block, place, session};
+use crate::plan::semantics::{Analysis, Analyzer, Block, place, relevance, session};
 use crate::plan::source::{Edits, Source};
 use crate::plan::{Plan, PlanContext, is_system_schema, rewrite};
 use crate::sql::ast::{self, SetExpr};
@@ -29,6 +29,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
                 root: Primitive::Gather(gather),
                 tables: analysis.tables,
                 told_id: None,
+                year_arguments: analysis.year_arguments,
             });
         }
     };
@@ -67,6 +68,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &ast::Q
         root: Primitive::Route(route),
         tables: analysis.tables,
         told_id: None,
+        year_arguments: analysis.year_arguments,
     })
 }
 
@@ -95,6 +97,7 @@ pub(super) fn gathered(ctx: &PlanContext<'_>, mut source: Source<'_>, query: &as
         root: Primitive::Gather(gather),
         tables: analysis.tables,
         told_id: None,
+        year_arguments: analysis.year_arguments,
     })
 }
 
@@ -111,6 +114,9 @@ fn analysed(
     session::replace(source, &|_| system, &mut analyzer.analysis.edits)?;
     if session::assigns(source) {
         analyzer.analysis.block(session::ASSIGNS);
+    }
+    if let Some(reason) = relevance::of_query(source, query)? {
+        analyzer.analysis.block(reason);
     }
     let block = analyzer.query(query, None, &Ctes::default())?;
     Ok((analyzer.analysis, block))
@@ -249,5 +255,6 @@ pub(super) fn explain(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Resu
         root: Primitive::Route(route),
         tables: planned.tables,
         told_id: None,
+        year_arguments: Vec::new(),
     })
 }

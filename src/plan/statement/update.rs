@@ -6,7 +6,7 @@ use super::refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Primitive, Query, ReadFirst, Route, Routing, Several};
 use crate::plan::semantics::analyze::Ctes;
-use crate::plan::semantics::{Analysis, Analyzer, Scope, place, session};
+use crate::plan::semantics::{Analysis, Analyzer, Scope, place, relevance, session};
 use crate::plan::source::Source;
 use crate::plan::{Plan, PlanContext};
 use crate::sql::LexFlags;
@@ -24,6 +24,9 @@ pub(super) fn plan(
     session::replace(source, &|_| false, &mut analyzer.analysis.edits)?;
     if session::assigns(source) {
         analyzer.analysis.block(session::ASSIGNS);
+    }
+    if let Some(reason) = relevance::of_change(source, update.selection.as_ref())? {
+        analyzer.analysis.block(reason);
     }
     let ctes = Ctes::of(with);
     let mut scope = Scope::new(None);
@@ -144,7 +147,10 @@ pub(super) fn finish(
     let query = source.query(&analysis.all_edits());
     let places = &analysis.places;
     let kind = source.lexed().kind;
-    let plan = |root| Ok(Plan { kind, root, tables: analysis.tables.clone(), told_id: None });
+    let plan = |root| {
+        let year_arguments = analysis.year_arguments.clone();
+        Ok(Plan { kind, root, tables: analysis.tables.clone(), told_id: None, year_arguments })
+    };
     if places.system {
         return Err(Error::unsupported("changes of system tables"));
     }
@@ -152,6 +158,9 @@ pub(super) fn finish(
         () if form.returns => Err(Error::unsupported("RETURNING over several shards")),
         // Assignments would happen when rows are read, or on each shard by itself.
         () if session::assigns(source) => Err(Error::unsupported(session::ASSIGNS)),
+        () if analysis.blocker.as_deref() == Some(relevance::COUNTS) => {
+            Err(Error::unsupported(relevance::COUNTS))
+        }
         () => first(analysis),
     };
     if form.reads_first {

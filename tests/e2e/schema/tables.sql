@@ -152,3 +152,12 @@ create table code_idx (
   keyspace_id bigint unsigned,
   primary key (code)
 );
+create table articles (
+  id bigint not null,
+  author bigint,
+  title varchar(80),
+  body text,
+  primary key (id),
+  fulltext key title_words (title),
+  fulltext key words (title, body)
+);

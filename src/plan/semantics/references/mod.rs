@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 mod frame;
+mod search;
 mod text;
 
 use super::analyze::{group_exprs, item_exprs, order_exprs};
@@ -24,6 +25,7 @@ use crate::sql::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
 };
 use frame::Frame;
+use search::Search;
 
 use crate::vschema::{ColumnType, Table, TableKind};
 use std::sync::Arc;
@@ -82,8 +84,11 @@ pub(crate) fn collect(
         copies: 0,
         repeats_arguments: false,
         frames: Vec::new(),
+        searches: Vec::new(),
+        filtered: Vec::new(),
     };
     walk.query(query, None, 0)?;
+    walk.place_searches(0)?;
     let edits = walk.texts.swap_remove(0).edits;
     let Walk { references, analysis, repeats_arguments, .. } = walk;
     Ok(References { references, analysis, edits, repeats_arguments })
@@ -129,6 +134,10 @@ struct Walk<'a> {
     repeats_arguments: bool,
     /// The FROM clauses of the queries around the current one, innermost last.
     frames: Vec<Frame>,
+    /// `MATCH … AGAINST` in the current query and around it.
+    searches: Vec<Search>,
+    /// Searches that filter a reference: where they stand, the reference and its filter.
+    filtered: Vec<(usize, usize, usize)>,
 }
 
 /// Common table expressions in sight.
@@ -251,6 +260,7 @@ impl Walk<'_> {
         text: usize,
     ) -> Result<()> {
         let mut block = Block::default();
+        let first_search = self.searches.len();
         for table in &select.from {
             let members = self.table_with_joins(table, &mut block, level, text)?;
             block.members.join(members);
@@ -281,6 +291,7 @@ impl Walk<'_> {
                 }
             }
         }
+        self.place_searches(first_search)?;
         self.frames.pop();
         self.keep_names(select, text)
     }
@@ -303,6 +314,9 @@ impl Walk<'_> {
     }
 
     fn expression(&mut self, expr: &Expr, level: Option<&Level<'_>>, text: usize) -> Result<()> {
+        if let Expr::MatchAgainst { columns, .. } = expr {
+            return self.note_search(columns, text);
+        }
         walk::parts(expr, &mut |part| match part {
             Part::Expr(expr) => self.expression(expr, level, text),
             Part::Query(query) => self.query(query, level, text),
@@ -531,6 +545,10 @@ impl Walk<'_> {
                 let reference = &mut self.references[*index];
                 if let Some(filter) = filter_of(conjunct, &names, &reference.alias, block, self.ctx) {
                     reference.filters.push(filter);
+                    let filter = reference.filters.len() - 1;
+                    if members.kept.contains(index) {
+                        self.note_filter(conjunct, *index, filter);
+                    }
                 }
             }
         }

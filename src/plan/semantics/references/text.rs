@@ -80,7 +80,7 @@ impl Walk<'_> {
     }
 
     /// Where the parenthesis ends that token `open` begins.
-    fn behind_parentheses(&self, open: usize) -> Option<usize> {
+    pub(super) fn behind_parentheses(&self, open: usize) -> Option<usize> {
         let mut depth = 0_usize;
         for token in self.source.tokens().get(open..)? {
             match token.kind {

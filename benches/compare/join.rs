@@ -1,10 +1,9 @@
 //! Joins of two tables whose rows meet on no shard: 10,000 rows with 100,000, as one statement and with one query per
-//! row, as a router without batches would do it. And a grouped aggregate over shards, whose cost follows its groups.
+//! row, as a router without batches would do it.
 
 use std::time::Instant;
 
 use crate::client::Client;
-use crate::load::Cpu;
 use crate::targets::{Running, Target};
 
 /// A statement, and what is asked for each row of the first table instead, with `{k}` for its value.
@@ -62,31 +61,6 @@ pub fn print(target: &Running, repeats: usize) -> Result<(), String> {
             target.kind.name(),
             pair.title,
             row_by_row / joined
-        );
-    }
-    Ok(())
-}
-
-/// Prints what the proxy's processor does for ten groups of more and more rows.
-pub fn print_groups(target: &Running, repeats: usize) -> Result<(), String> {
-    let mut client = Client::login(&target.options())?;
-    for lines in [1, 10, 100] {
-        let sql = format!(
-            "select line % 10, c < '5', count(*), max(c) from line_items where line < {lines} group by 1, 2"
-        );
-        client.rows(&sql)?;
-        let before = Cpu::now(target)?;
-        for _ in 0..repeats.max(1) * 5 {
-            client.rows(&sql)?;
-        }
-        let number = u32::try_from(repeats.max(1) * 5).map_err(|error| error.to_string())?;
-        let sample = Cpu::now(target)?.since(&before, f64::from(number), 0.0, None);
-        let proxy = sample.proxy_us.map_or_else(String::new, |proxy| format!("proxy {proxy:.0} µs, "));
-        println!(
-            "  {:<12} {:>7} rows: {proxy}servers {:.0} µs",
-            target.kind.name(),
-            lines * 1_000,
-            sample.server_us
         );
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The router beside others: a plain server, HAProxy, MySQL Router and Shardgate under the same load, in turn.
 //!
 //! `cargo bench --bench compare -- [--seconds=5] [--repeats=3] [--clients=1,8,64] [--targets=direct,haproxy,mysqlrouter,shardgate]
-//! [--loads=point-text,point-prepared,range,scatter,read-write,join,stream,memory]`. Times on a shared machine are noise: what counts
+//! [--loads=point-text,point-prepared,range,scatter,read-write,join,groups,stream,memory]`. Times on a shared machine are noise: what counts
 //! is the CPU time per query of the proxy's process, and ratios within one run.
 
 // A benchmark speaks to its reader, and may end by a panic.
@@ -11,6 +11,7 @@
 
 #[path = "../../tests/e2e/client/mod.rs"]
 mod client;
+mod groups;
 mod join;
 mod load;
 mod memory;
@@ -57,8 +58,8 @@ pub struct Options {
     is_filtered_out: bool,
 }
 
-const LOADS: [&str; 8] =
-    ["point-text", "point-prepared", "range", "scatter", "read-write", "join", "stream", "memory"];
+const LOADS: [&str; 9] =
+    ["point-text", "point-prepared", "range", "scatter", "read-write", "join", "groups", "stream", "memory"];
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -119,13 +120,23 @@ impl Options {
 fn run(options: &Options) -> Result<(), String> {
     let folder =
         tempfile::Builder::new().prefix("shardgate-bench-").tempdir().map_err(|error| error.to_string())?;
-    let targets = Targets::start(options, folder.path())?;
     println!(
         "{} s per measurement, median of {}; CPU in µs per query; {} processors\n",
         options.seconds,
         options.repeats,
         std::thread::available_parallelism().map_or(0, usize::from)
     );
+    // These have a cluster of their own.
+    if options.wants("groups") {
+        groups::print(options, &folder.path().join("groups"))?;
+    }
+    if options.loads.iter().all(|load| load == "groups") {
+        return Ok(());
+    }
+    compare(options, &Targets::start(options, folder.path())?)
+}
+
+fn compare(options: &Options, targets: &Targets) -> Result<(), String> {
     for load in Load::all() {
         if !options.wants(load.option) {
             continue;
@@ -144,10 +155,6 @@ fn run(options: &Options) -> Result<(), String> {
         println!("a join of 10,000 with 100,000 rows that meet on no shard, 1 client");
         for target in &targets.list {
             join::print(target, options.repeats)?;
-        }
-        println!("\na grouped aggregate, CPU per query");
-        for target in &targets.list {
-            join::print_groups(target, options.repeats)?;
         }
         println!();
     }

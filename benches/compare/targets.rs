@@ -21,6 +21,8 @@ const DISTINCT_K: u64 = 1_000;
 const START_WAIT: Duration = Duration::from_secs(30);
 const STOP_WAIT: Duration = Duration::from_secs(10);
 const INSERT_ROWS: u64 = 500;
+const HALVES: [&str; 2] = ["-80", "80-"];
+const QUARTERS: [&str; 4] = ["-40", "40-80", "80-c0", "c0-"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -129,7 +131,7 @@ impl Targets {
                         create_user_and_tables(shard, &format!("vt_{KEYSPACE}"))?;
                     }
                     let processes = shards.iter().map(process_of).collect::<Result<Vec<_>, _>>()?;
-                    let running = spawn(kind, folder, shardgate(folder, &shards)?, processes)?;
+                    let running = spawn(kind, folder, shardgate(folder, &shards, &HALVES)?, processes)?;
                     load_points(&running.options())?;
                     for (index, shard) in shards.iter().enumerate() {
                         let login = shard.root().database(&format!("vt_{KEYSPACE}"));
@@ -143,6 +145,28 @@ impl Targets {
         }
         started.push(plain);
         Ok(Self { list, _servers: started })
+    }
+}
+
+impl Targets {
+    /// Shardgate over some shards alone, with what `fill` puts into each.
+    pub fn shards(
+        folder: &Path,
+        count: u64,
+        fill: impl Fn(&Login, u64) -> Result<(), String>,
+    ) -> Result<(Running, Vec<Server>), String> {
+        let installation = servers::installation(Engine::MariaDb)
+            .ok_or("MariaDB is not installed (run tests/engines/install.sh)")?;
+        let mut shards = Vec::new();
+        for index in 0..count {
+            let server = Server::start(&installation, &folder.join(format!("shard{index}")))?;
+            create_user_and_tables(&server, &format!("vt_{KEYSPACE}"))?;
+            fill(&server.root().database(&format!("vt_{KEYSPACE}")), index)?;
+            shards.push(server);
+        }
+        let processes = shards.iter().map(process_of).collect::<Result<Vec<_>, _>>()?;
+        let command = shardgate(folder, &shards, &QUARTERS)?;
+        Ok((spawn(Target::Shardgate, folder, command, processes)?, shards))
     }
 }
 
@@ -160,6 +184,7 @@ fn create_user_and_tables(server: &Server, database: &str) -> Result<(), String>
         "create table sbtest1 (id int not null, k int not null default 0, c char(120) not null default '', \
          pad char(60) not null default '', primary key (id), key k_1 (k))",
         "create table line_items (customer_id bigint not null, line int not null, c char(60) not null, primary key (customer_id, line))",
+        "create table measures (id bigint not null, value int not null, word varchar(40) not null, primary key (id))",
         "create table stream_rows (id bigint not null, payload varchar(100) not null, primary key (id))",
     ];
     statements.iter().try_for_each(|statement| root.run(statement).map_err(|error| error.0))
@@ -297,20 +322,25 @@ fn mysql_router(folder: &Path, backend: SocketAddr) -> Result<Option<(Command, S
     Ok(Some((command, address)))
 }
 
-fn shardgate(folder: &Path, shards: &[Server]) -> Result<(Command, SocketAddr), String> {
+fn shardgate(folder: &Path, servers: &[Server], names: &[&str]) -> Result<(Command, SocketAddr), String> {
     let address = free_address();
-    let tablet = |uid: u32, shard: usize| {
-        format!(
-            "{{\"tablets\": [{{\"alias\": \"zone1-{uid:010}\", \"type\": \"PRIMARY\", \"hostname\": \"127.0.0.1\", \"mysql_port\": {}}}]}}",
-            shards[shard].address.port()
-        )
-    };
+    let shards: Vec<String> = servers
+        .iter()
+        .zip(names)
+        .enumerate()
+        .map(|(index, (server, name))| {
+            format!(
+                "\"{name}\": {{\"tablets\": [{{\"alias\": \"zone1-{:010}\", \"type\": \"PRIMARY\", \"hostname\": \"127.0.0.1\", \"mysql_port\": {}}}]}}",
+                100 + index,
+                server.address.port()
+            )
+        })
+        .collect();
     write_file(
         &folder.join("topology.json"),
         &format!(
-            "{{\"cells\": [\"zone1\"], \"keyspaces\": {{\"{KEYSPACE}\": {{\"shards\": {{\"-80\": {}, \"80-\": {}}}}}}}}}\n",
-            tablet(100, 0),
-            tablet(101, 1)
+            "{{\"cells\": [\"zone1\"], \"keyspaces\": {{\"{KEYSPACE}\": {{\"shards\": {{{}}}}}}}}}\n",
+            shards.join(", ")
         ),
     )?;
     std::fs::create_dir_all(folder.join("vschema")).map_err(|error| error.to_string())?;
@@ -319,6 +349,7 @@ fn shardgate(folder: &Path, shards: &[Server]) -> Result<(Command, SocketAddr), 
         "{\"sharded\": true, \"vindexes\": {\"hash\": {\"type\": \"hash\"}}, \"tables\": {\n\
          \"sbtest1\": {\"column_vindexes\": [{\"column\": \"id\", \"name\": \"hash\"}]},\n\
          \"line_items\": {\"column_vindexes\": [{\"column\": \"customer_id\", \"name\": \"hash\"}]},\n\
+         \"measures\": {\"column_vindexes\": [{\"column\": \"id\", \"name\": \"hash\"}]},\n\
          \"stream_rows\": {\"column_vindexes\": [{\"column\": \"id\", \"name\": \"hash\"}]}}}\n",
     )?;
     write_file(&folder.join("users.json"), "{\"bench\": [{\"Password\": \"\"}]}\n")?;

@@ -4,11 +4,14 @@
 //! repeats; it prints the input.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use shardgate::wire::fuzzing::{self, TARGETS};
 
 /// Mutations of each file.
 const MUTATIONS_PER_FILE: usize = 300;
+/// Inputs of one target that a long run keeps.
+const CORPUS_MAX: usize = 2_000;
 /// Inputs of random bytes for each target.
 const RANDOM_INPUTS: usize = 2_000;
 
@@ -32,6 +35,58 @@ fn every_input_of_the_corpora_and_its_mutations() {
             let input = random.bytes(200);
             run(target, &input, &format!("random input {number}"));
         }
+    }
+}
+
+/// All targets, also those that unit tests replay, over and over with mutations that build on each other.
+#[test]
+#[ignore = "runs for SHARDGATE_FUZZ_SECONDS"]
+fn all_targets_for_long() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let limit = Duration::from_secs(number("SHARDGATE_FUZZ_SECONDS").unwrap_or(60));
+    let mut random = Random(number("SHARDGATE_SEED").unwrap_or(1));
+    let others: [(&str, fuzzing::Target); 6] = [
+        ("lexer", shardgate::sql::fuzzing::lex),
+        ("normalize", shardgate::sql::fuzzing::normalize),
+        ("row", fuzzing::row),
+        ("stmt_execute", fuzzing::stmt_execute),
+        ("target_string", shardgate::vschema::fuzzing::target_string),
+        ("vschema_json", shardgate::vschema::fuzzing::vschema_json),
+    ];
+    let mut targets: Vec<_> =
+        TARGETS.iter().chain(&others).map(|(name, target)| (name, target, 0_u64)).collect();
+    let mut corpora: Vec<Vec<Vec<u8>>> =
+        targets.iter().map(|(name, ..)| inputs(name).into_iter().map(|(_, input)| input).collect()).collect();
+    let begin = Instant::now();
+    while begin.elapsed() < limit {
+        for ((name, target, count), corpus) in targets.iter_mut().zip(&mut corpora) {
+            for _ in 0..100 {
+                let mut mutant = corpus[random.below(corpus.len())].clone();
+                for _ in 0..=random.below(8) {
+                    random.mutate(&mut mutant);
+                }
+                if random.below(4) == 0 {
+                    let other = &corpus[random.below(corpus.len())];
+                    mutant.truncate(random.below(mutant.len() + 1));
+                    mutant.extend_from_slice(&other[random.below(other.len() + 1)..]);
+                }
+                run(target, &mutant, name);
+                *count += 1;
+                // What mutates further; the oldest mutants give way.
+                if random.below(50) == 0 && mutant.len() < 4_000 {
+                    match corpus.len() {
+                        CORPUS_MAX => {
+                            let place = CORPUS_MAX / 2 + random.below(CORPUS_MAX / 2);
+                            corpus[place] = mutant;
+                        }
+                        _ => corpus.push(mutant),
+                    }
+                }
+            }
+        }
+    }
+    for (name, _, count) in targets {
+        println!("{name}: {count} inputs");
     }
 }
 

@@ -8,6 +8,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
+mod mutations;
+#[path = "../e2e/random.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests")]
+mod random;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;

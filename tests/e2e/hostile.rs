@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Things that need a moment are asked for again until then.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn connect(environment: &Environment) -> Result<TcpStream, String> {
     let stream = TcpStream::connect(environment.router.address).map_err(|error| error.to_string())?;

@@ -502,8 +502,8 @@ fn plans_in_json(environment: &mut Environment) -> Result<(), String> {
 /// `wait_timeout` ends a session that waits for its client, and none that works.
 fn idle_clients(environment: &mut Environment) -> Result<(), String> {
     let mut client = Client::login(&environment.router_options().database("u"))?;
-    client.run("set wait_timeout = 1")?;
-    client.run("select sleep(2)")?;
+    client.run("set wait_timeout = 3")?;
+    client.run("select sleep(4)")?;
     client.io().begin();
     let last = client.io().read().map_err(|error| error.to_string())?;
     expect(
@@ -513,7 +513,7 @@ fn idle_clients(environment: &mut Environment) -> Result<(), String> {
     expect(client.io().read().is_err(), "the connection is not closed")?;
     // Back to the beginning: the session does not idle out.
     let mut client = Client::login(&environment.router_options().database("u"))?;
-    client.run("set wait_timeout = 1")?;
+    client.run("set wait_timeout = 1000")?;
     client.simple(0x1F, b"")?;
     let rows = client.rows("select @@wait_timeout")?;
     expect(rows[0][0].as_deref() == Some("28800"), &format!("wait_timeout is {rows:?}"))

@@ -11,6 +11,8 @@ pub const CASES: &[Case] = &[
 ];
 
 const MODES: [&str; 2] = ["multi", "twopc"];
+/// Long enough for a change of all shards on a slow machine, and shorter than servers wait for locks.
+const TIMEOUT_MS: u32 = 1_500;
 const BROKEN: &str = "VT15001: transaction error, issue ROLLBACK and retry the transaction";
 
 /// A client of `s2`, where the ids 1 and 4 are on different shards: facts of the hash vindex.
@@ -31,7 +33,7 @@ fn a_silent_client_loses_its_transaction(environment: &mut Environment) -> Resul
     for mode in MODES {
         fill(environment)?;
         let mut victim = login(environment.router_options(), mode)?;
-        victim.run("set transaction_timeout = 200")?;
+        victim.run(&format!("set transaction_timeout = {TIMEOUT_MS}"))?;
         expect_lost(environment, &mut victim)?;
         // Also where no BEGIN has opened it.
         victim.run("set autocommit = 0")?;
@@ -77,7 +79,7 @@ fn a_busy_client_loses_its_transaction(environment: &mut Environment) -> Result<
             holder.run("begin")?;
             holder.run("update points set x = 400 where id = 4")?;
             let mut victim = login(environment.router_options(), mode)?;
-            victim.run("set transaction_timeout = 500")?;
+            victim.run(&format!("set transaction_timeout = {TIMEOUT_MS}"))?;
             victim.run("begin")?;
             victim.run("update points set x = 10 where id = 1")?;
             let error = error_of(&mut victim, blocked)?;
@@ -99,7 +101,8 @@ fn the_configuration_has_the_last_word(environment: &mut Environment) -> Result<
     for (key, asked) in [("timeout_ms", "0"), ("timeout_ms", "60000"), ("idle_timeout_ms", "0")] {
         fill(environment)?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let router = environment.router_with(folder.path(), &format!("[transaction]\n{key} = 300"))?;
+        let router =
+            environment.router_with(folder.path(), &format!("[transaction]\n{key} = {TIMEOUT_MS}"))?;
         let mut victim = login(environment.options_of(&router), "multi")?;
         victim.run(&format!("set transaction_timeout = {asked}"))?;
         expect_lost(environment, &mut victim)?;

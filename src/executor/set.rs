@@ -180,6 +180,7 @@ impl Setter<'_> {
                 return Err(Error::unsupported(format!("SET {name}")));
             }
             _ => {
+                let name = super::older_names::variable(name, self.connection(job).await?.version());
                 let mut set = format!("SET @@session.{name} = ").into_bytes();
                 set.extend_from_slice(&expression);
                 let read_back = [name];

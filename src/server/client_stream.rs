@@ -135,7 +135,7 @@ impl ClientStream {
     /// reads the bytes from a server stops reading. Fails when the session was killed meanwhile.
     ///
     /// # Errors
-    /// When the client is gone, does not take the bytes for [`limits::CLIENT_WRITE_TIMEOUT`], or was killed.
+    /// When the client is gone, does not take the bytes for as long as its `net_write_timeout`, or was killed.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(interrupt) = self.entry.interrupt().filter(|interrupt| *interrupt != Interrupt::Idle) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, format!("{interrupt:?}")));
@@ -258,7 +258,7 @@ impl ClientStream {
     /// Sends what is buffered. The server does this when a command ends.
     ///
     /// # Errors
-    /// When the client is gone or does not take the bytes for [`limits::CLIENT_WRITE_TIMEOUT`].
+    /// When the client is gone or does not take the bytes for as long as its `net_write_timeout`.
     pub async fn flush(&mut self) -> io::Result<()> {
         let Some(out) = self.out.take() else { return Ok(()) };
         self.send(&out).await
@@ -466,7 +466,7 @@ impl ClientStream {
         if let Poll::Ready(written) = poll_once(write.as_mut()).await {
             return written;
         }
-        timeout(limits::CLIENT_WRITE_TIMEOUT, write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+        timeout(self.entry.write_timeout(), write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Sends when enough is buffered.

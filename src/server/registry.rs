@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::limits::PROCESS_TEXT_BYTES_MAX;
+use crate::limits::{CLIENT_WRITE_TIMEOUT, PROCESS_TEXT_BYTES_MAX};
 
 /// Number of a client connection: unique in this process, and what `CONNECTION_ID()` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,8 @@ pub struct ClientEntry {
     kill: AtomicU8,
     /// Seconds that the client may idle (`wait_timeout`); 0 is no limit.
     idle_limit: Arc<AtomicU32>,
+    /// Seconds that the client may take for bytes of a reply (`net_write_timeout`); 0 is the router's own limit.
+    write_limit: Arc<AtomicU32>,
     /// Set while the session does something that must not be given up halfway.
     shield: Arc<AtomicBool>,
     waker: AtomicWaker,
@@ -142,6 +145,20 @@ impl ClientEntry {
     /// Seconds that the client may idle, for whoever keeps the session's `wait_timeout`; 0 is no limit.
     pub fn idle_limit(&self) -> &Arc<AtomicU32> {
         &self.idle_limit
+    }
+
+    /// Seconds that the client may take for bytes of a reply, for whoever keeps the session's `net_write_timeout`; 0 is
+    /// the router's own limit.
+    pub fn write_limit(&self) -> &Arc<AtomicU32> {
+        &self.write_limit
+    }
+
+    /// How long to wait until the client takes bytes.
+    pub(super) fn write_timeout(&self) -> Duration {
+        match self.write_limit.load(Ordering::Relaxed) {
+            0 => CLIENT_WRITE_TIMEOUT,
+            seconds => Duration::from_secs(seconds.into()),
+        }
     }
 
     /// Whether the client was found to idle for too long.
@@ -305,6 +322,7 @@ impl Registry {
             since_ms: AtomicU64::new(millis_between(self.epoch, Instant::now())),
             kill: AtomicU8::new(KILL_NONE),
             idle_limit: Arc::default(),
+            write_limit: Arc::default(),
             shield: Arc::default(),
             waker: AtomicWaker::new(),
             details: Mutex::default(),

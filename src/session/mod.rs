@@ -64,6 +64,8 @@ pub struct Session {
     pub is_watched: bool,
     /// Rows of several shards come in the binary protocol: the client's is, and their text does not show them whole.
     pub needs_binary_rows: bool,
+    /// The running query is about the servers' own tables, in which they name their databases.
+    pub asks_system_tables: bool,
     /// What the running statement sends is noted here.
     pub query_log: Option<QueryLog>,
     /// Where errors of single shards go while a statement goes on without them.
@@ -90,6 +92,8 @@ pub struct Session {
     pub shield: Arc<AtomicBool>,
     /// Seconds that the client may idle, where the server looks for them.
     pub idle_limit: Arc<AtomicU32>,
+    /// Seconds that the client may take for bytes of a reply, where the server looks for them; 0 is the router's limit.
+    pub write_limit: Arc<AtomicU32>,
     /// The connection ends with the running statement's reply (`COMMIT RELEASE`).
     pub is_closing: bool,
 }
@@ -105,6 +109,7 @@ impl Session {
             directives: None,
             is_watched: false,
             needs_binary_rows: false,
+            asks_system_tables: false,
             tolerated: None,
             query_log: None,
             transaction: Transaction::default(),
@@ -121,6 +126,7 @@ impl Session {
             user_variables: Arc::default(),
             shield: Arc::default(),
             idle_limit: Arc::default(),
+            write_limit: Arc::default(),
             is_closing: false,
         }
     }
@@ -141,6 +147,9 @@ impl Session {
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
         self.idle_limit.store(self.settings.idle.wait_s, Ordering::Relaxed);
+        let write_s =
+            self.settings.backend().variable("net_write_timeout").and_then(|value| value.parse().ok());
+        self.write_limit.store(write_s.unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// Undoes what was for the running statement only.
@@ -150,6 +159,7 @@ impl Session {
         self.tolerated = None;
         self.query_log = None;
         self.needs_binary_rows = false;
+        self.asks_system_tables = false;
         if let Some(target) = self.target_afterwards.take() {
             self.target = target;
         }

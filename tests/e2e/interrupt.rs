@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("scatter_errors_as_warnings", scatter_errors_as_warnings),
     ("kill_query_of_a_scatter", kill_query_of_a_scatter),
     ("client_that_leaves", client_that_leaves),
+    ("client_that_does_not_read", client_that_does_not_read),
     ("lock_wait_on_one_shard", lock_wait_on_one_shard),
     ("no_scatter", no_scatter),
     ("multi_shard_autocommit", multi_shard_autocommit),
@@ -230,6 +231,30 @@ fn client_that_leaves(environment: &mut Environment) -> Result<(), String> {
     nothing_runs(environment)
 }
 
+/// `net_write_timeout`: sooner than the router's own limit, which is longer than this waits.
+fn client_that_does_not_read(environment: &mut Environment) -> Result<(), String> {
+    for keyspace in ["u", "s2"] {
+        environment.reset(keyspace, false)?;
+        let login = || Client::login(&environment.router_options().database(keyspace));
+        let mut watcher = login()?;
+        watcher.run(ROWS)?;
+        for order in ["", " order by id"] {
+            let mut client = login()?;
+            client.run("set net_write_timeout = 1")?;
+            let id = client.rows("select connection_id()")?[0][0].clone();
+            // 60 MB, which no socket buffers.
+            let sql = format!("select id, repeat('x', 10000000), '{MARK}' from points{order}");
+            client.send(0x03, sql.as_bytes())?;
+            until("the client is still served", || {
+                Ok(watcher.rows("show processlist")?.iter().all(|row| row[0] != id))
+            })?;
+            nothing_runs(environment)?;
+            expect_rows(&mut watcher, "select count(*) from points", &["6"])?;
+        }
+    }
+    Ok(())
+}
+
 fn lock_wait_on_one_shard(environment: &mut Environment) -> Result<(), String> {
     let mut client = client(environment)?;
     let mut holder = another(environment)?;
@@ -251,7 +276,8 @@ fn lock_wait_on_one_shard(environment: &mut Environment) -> Result<(), String> {
 fn no_scatter(environment: &mut Environment) -> Result<(), String> {
     drop(client(environment)?);
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let extra = "[query]\nno_scatter = true\ntimeout_ms = 300\n";
+    // Long enough for the quick queries below on a slow machine.
+    let extra = "[query]\nno_scatter = true\ntimeout_ms = 2000\n";
     let router = environment.router_with(folder.path(), extra)?;
     let mut client = Client::login(&environment.options_of(&router).database("s2"))?;
     for refused in [
@@ -271,7 +297,7 @@ fn no_scatter(environment: &mut Environment) -> Result<(), String> {
     expect_rows(&mut client, "select x from points where id in (2, 6) order by id", &["2", "6"])?;
     expect_errno(&mut client, &format!("select {SLOW_ROWS}"), TIMEOUT)?;
     client.run("set query_timeout = 0")?;
-    expect_rows(&mut client, "select sleep(0.5)", &["0"])
+    expect_rows(&mut client, "select sleep(2.2)", &["0"])
 }
 
 fn multi_shard_autocommit(environment: &mut Environment) -> Result<(), String> {

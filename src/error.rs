@@ -300,6 +300,13 @@ impl Error {
         self
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub fn reworded(mut self, message: Vec<u8>) -> Self {
+        self.0.message = Cow::Owned(message);
+        self
+    }
+
     /// The router's kind; `None` for an error that a server sent.
     pub fn kind(&self) -> Option<ErrorKind> {
         self.0.kind

@@ -17,6 +17,10 @@ pub const HANDSHAKE_PACKET_BYTES_MAX: usize = 64 << 10;
 /// texts have at most 512 bytes, file names of LOCAL INFILE at most 4 KiB.
 pub const REPLY_HELD_BYTES_MAX: usize = 8 << 10;
 
+/// Largest packet of a reply about tables (SHOW, `information_schema`) in which names of databases are replaced: such
+/// rows are small, but for the text of long views and routines.
+pub const RENAMED_PACKET_BYTES_MAX: usize = 1 << 20;
+
 /// Columns of one result (MySQL allows 4,096 in a table; the protocol's prepare reply counts in 16 bits).
 pub const RESULT_COLUMNS_MAX: u64 = 65_535;
 
@@ -30,7 +34,7 @@ pub const CLIENT_LOGINS_MAX: usize = 1_000;
 /// Wait for the rest of a command whose first bytes have arrived; a large one over a slow line takes minutes.
 pub const CLIENT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Wait for a client to take bytes of its reply (MySQL's `net_write_timeout`).
+/// Wait for a client to take bytes of its reply, unless its session has another `net_write_timeout`.
 pub const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Statement text that the process list keeps for each client.

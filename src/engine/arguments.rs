@@ -18,6 +18,11 @@ pub trait Arguments: Sync {
         false
     }
 
+    /// The same for an item of a list.
+    fn is_item_open(&self, _index: u32, _item: u32) -> bool {
+        false
+    }
+
     /// The number of items of a list.
     fn list_count(&self, index: u32) -> Result<u32>;
 

@@ -53,13 +53,19 @@ pub fn render(
             Piece::Arg(index) | Piece::List(index) => args.write(*index, out)?,
             Piece::DatabaseName(RouteValue::Arg(index)) if args.is_open(*index) => args.write(*index, out)?,
             Piece::DatabaseName(value) => {
-                let value = value_of(value, args)?;
-                let database = match &value {
-                    Value::Text(name) => session.database(&String::from_utf8_lossy(name)),
-                    _ => None,
-                };
-                let value = database.map_or(value, Value::text);
-                value.as_ref().render_literal(out, session.no_backslash_escapes());
+                write_database(value_of(value, args)?, session, out);
+            }
+            Piece::DatabaseNames(index) => {
+                for item in 0..args.list_count(*index)? {
+                    if item > 0 {
+                        out.extend_from_slice(b", ");
+                    }
+                    if args.is_item_open(*index, item) {
+                        args.write_list_item(*index, item, out)?;
+                    } else {
+                        write_database(args.list_value(*index, item)?, session, out);
+                    }
+                }
             }
             Piece::ListForShard(index) => match items {
                 Some(items) if !items.is_empty() => {
@@ -86,4 +92,14 @@ pub fn render(
         }
     }
     Ok(())
+}
+
+/// The database of the keyspace that a value names, or the value itself.
+fn write_database(value: Value, session: &dyn SessionValues, out: &mut Vec<u8>) {
+    let database = match &value {
+        Value::Text(name) => session.database(&String::from_utf8_lossy(name)),
+        _ => None,
+    };
+    let value = database.map_or(value, Value::text);
+    value.as_ref().render_literal(out, session.no_backslash_escapes());
 }

@@ -165,8 +165,11 @@ impl engine::Arguments for Arguments<'_> {
     }
 
     fn is_open(&self, index: u32) -> bool {
-        let is_placeholder = |arg: &Arg| matches!(arg.kind, ArgKind::Placeholder(_));
         self.execution.is_none() && self.arg(index).is_ok_and(is_placeholder)
+    }
+
+    fn is_item_open(&self, index: u32, item: u32) -> bool {
+        self.execution.is_none() && self.item(index, item).is_ok_and(is_placeholder)
     }
 
     fn list_count(&self, index: u32) -> Result<u32> {
@@ -183,4 +186,8 @@ impl engine::Arguments for Arguments<'_> {
     fn write_list_item(&self, index: u32, item: u32, out: &mut Vec<u8>) -> Result<()> {
         self.write_one(self.item(index, item)?, out)
     }
+}
+
+fn is_placeholder(arg: &Arg) -> bool {
+    matches!(arg.kind, ArgKind::Placeholder(_))
 }

@@ -3,7 +3,9 @@
 use super::Executor;
 use super::job::Job;
 use super::job::flavor_of;
+use super::keyspace_names::KeyspaceNames;
 use super::place;
+use super::renaming::{About, Renaming, RenamingSink};
 use crate::error::Result;
 use crate::server::ClientStream;
 use crate::session::Session;
@@ -40,7 +42,16 @@ impl Executor {
         connection.flush().await?;
         let clear = StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANSACTION;
         let patch = StatusPatch { clear, set: session.status() };
-        let mut sink = super::exchange::ClientSink(client);
+        let Some(names) = KeyspaceNames::for_session(session, &snapshot, Some(&keyspace)) else {
+            let mut sink = super::exchange::ClientSink {
+                client,
+                snapshot: &snapshot,
+                session_target: &session.target,
+                keyspace: &keyspace,
+            };
+            return connection.receive(ReplyKind::FieldList, patch, &mut sink).await.map(drop);
+        };
+        let mut sink = RenamingSink::new(client, Renaming::new(names, About::Columns, false));
         connection.receive(ReplyKind::FieldList, patch, &mut sink).await.map(drop)
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::Executor;
 use super::job::{Execution, Job};
+use super::keyspace_names::KeyspaceNames;
+use super::renaming::RenamingSink;
 use super::two_phase::{check_write, join_transaction};
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::backend::{ReplySink, SessionSettings, SessionState};
@@ -12,8 +14,10 @@ use crate::error::{Error, ErrorKind, Origin, Result, Retry};
 use crate::gateway::Target;
 use crate::server::ClientStream;
 use crate::session::Session;
+use crate::session::target::SessionTarget;
 use crate::session::transaction::{Characteristics, Mode, Pin, ShardSession, Transaction};
 use crate::sql::LexFlags;
+use crate::topology::Snapshot;
 use crate::wire::frame::write_packet_with;
 use crate::wire::{Command, ReplyKind, ReplySummary};
 
@@ -72,7 +76,7 @@ impl Executor {
         }
         for attempt in 0.. {
             let mut lease = self.lease(job.session, target, &needs).await?;
-            let outcome = exchange(job, &mut lease, payload).await;
+            let outcome = exchange(job, target, &mut lease, payload).await;
             let Err(error) = outcome else {
                 self.after_statement(job, &mut lease, is_write, outcome.as_ref().ok()).await;
                 return outcome;
@@ -222,11 +226,17 @@ pub(super) fn savepoint_statement(verb: &str, name: &str) -> String {
 }
 
 /// Sends what is queued and the statement in one write, and forwards the statement's reply.
-async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) -> Result<ReplySummary> {
+async fn exchange(
+    job: &mut Job<'_>,
+    target: &Target,
+    lease: &mut Lease,
+    payload: Payload<'_>,
+) -> Result<ReplySummary> {
     let patch = job.patch();
     // Rare, and as good as one more setting.
     let assignment = super::variables::are_named(job).then(|| super::variables::assignment(job));
     let names_variables = job.lexed.flags.contains(LexFlags::HAS_SYSTEM_VARIABLE);
+    let renaming = super::renaming::of(job, &target.keyspace);
     let options = names_variables.then(|| job.session.settings.lex_options());
     let (asks_insert_id, known_id) = (job.session.asks_insert_id, job.session.last_insert_id);
     let connection = lease.connection(&mut job.session.transaction);
@@ -279,8 +289,21 @@ async fn exchange(job: &mut Job<'_>, lease: &mut Lease, payload: Payload<'_>) ->
     if job.client.sequence() != 1 {
         scanner = scanner.with_sequence(job.client.sequence());
     }
-    let mut sink = ClientSink(job.client);
-    connection.receive_scanned(&mut scanner, patch, &mut sink).await?;
+    match renaming {
+        None => {
+            let mut sink = ClientSink {
+                client: &mut *job.client,
+                snapshot: &job.snapshot,
+                session_target: &job.session.target,
+                keyspace: &target.keyspace,
+            };
+            connection.receive_scanned(&mut scanner, patch, &mut sink).await?;
+        }
+        Some(renaming) => {
+            let mut sink = RenamingSink::new(job.client, renaming);
+            Box::pin(connection.receive_scanned(&mut scanner, patch, &mut sink)).await?;
+        }
+    }
     job.client.set_sequence(scanner.next_sequence());
     Ok(scanner.into_summary())
 }
@@ -304,11 +327,22 @@ fn prelude_failed(error: Error) -> Error {
     )
 }
 
-/// The client as the sink of a forwarded reply.
-pub(super) struct ClientSink<'a>(pub(super) &'a mut ClientStream);
+/// The client as the sink of a forwarded reply from a server of a keyspace.
+pub(super) struct ClientSink<'a> {
+    pub(super) client: &'a mut ClientStream,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) session_target: &'a SessionTarget,
+    pub(super) keyspace: &'a str,
+}
 
 impl ReplySink for ClientSink<'_> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write(bytes).await
+        self.client.write(bytes).await
+    }
+
+    fn reworded(&self, error: &Error) -> Option<Error> {
+        let names = KeyspaceNames::for_target(self.session_target, self.snapshot, self.keyspace)?;
+        let message = names.in_message(error.errno(), error.message())?;
+        Some(error.clone().reworded(message))
     }
 }

@@ -22,6 +22,7 @@ mod insert_id;
 mod interrupt;
 mod into;
 mod job;
+mod keyspace_names;
 mod kill;
 mod load;
 mod locks;
@@ -37,6 +38,7 @@ mod prepared;
 mod prepared_text;
 mod query;
 mod read_first;
+mod renaming;
 mod replace;
 mod scatter;
 mod scratch;
@@ -48,6 +50,7 @@ mod set;
 mod show;
 mod spooled_rows;
 mod steps;
+mod system_tables;
 mod table;
 mod table_shape;
 mod target;
@@ -86,6 +89,7 @@ use crate::twopc::{Faults, Resolver};
 use crate::wire::charset::{Charset, collation_name};
 use crate::wire::{Capabilities, Command, StatusFlags};
 
+use keyspace_names::KeyspaceNames;
 use plan_cache::PlanCache;
 use sequence::Sequences;
 use table_shape::TableShapes;
@@ -254,6 +258,7 @@ impl Executor {
             .with_initial_gather(self.options.gather.is_allowed);
         let mut session = Session::new(identity, settings.clone());
         session.idle_limit = client.entry.idle_limit().clone();
+        session.write_limit = client.entry.write_limit().clone();
         session.set_settings(settings);
         session.target.tablet_type = self.options.default_tablet_type;
         session.shield = client.entry.shield().clone();
@@ -265,14 +270,9 @@ impl Executor {
     }
 }
 
-impl Handler for Executor {
-    type Session = Session;
-
-    async fn open(&self, client: &ClientInfo) -> Result<Session> {
-        self.new_session(client)
-    }
-
-    async fn command(
+/// Commands.
+impl Executor {
+    async fn run_command(
         &self,
         session: &mut Session,
         command: Command<'_>,
@@ -303,6 +303,34 @@ impl Handler for Executor {
             other => return Err(crate::error::Error::bug(format!("{other:?} is the server's to answer"))),
         }
         Ok(if session.is_closing { Flow::Close } else { Flow::Continue })
+    }
+
+    /// Servers name their databases, clients know keyspaces.
+    fn in_clients_words(&self, session: &Session, error: crate::error::Error) -> crate::error::Error {
+        match KeyspaceNames::for_session(session, &self.snapshot(), None) {
+            Some(names) => names.in_error(error),
+            None => error,
+        }
+    }
+}
+
+impl Handler for Executor {
+    type Session = Session;
+
+    async fn open(&self, client: &ClientInfo) -> Result<Session> {
+        self.new_session(client)
+    }
+
+    async fn command(
+        &self,
+        session: &mut Session,
+        command: Command<'_>,
+        client: &mut ClientStream,
+    ) -> Result<Flow> {
+        match self.run_command(session, command, client).await {
+            Err(error) => Err(self.in_clients_words(session, error)),
+            flow => flow,
+        }
     }
 
     async fn reset(&self, session: &mut Session, client: Option<&ClientInfo>) -> Result<()> {

@@ -98,6 +98,7 @@ impl Executor {
     }
 
     pub(super) async fn route(&self, job: &mut Job<'_>, route: &Route) -> Result<()> {
+        job.session.asks_system_tables = matches!(route.routing, Routing::SystemSchema(_));
         let placed = match route.routing.asks_tables() {
             false => self.place(job, route, &[]),
             true => Box::pin(self.place_by_tables(job, route)).await,
@@ -219,7 +220,10 @@ impl Executor {
             };
             return self.forward(job, target, payload, is_write).await.map(drop);
         };
-        let names_database = template.pieces.iter().any(|piece| matches!(piece, Piece::DatabaseName(_)));
+        let names_database = template
+            .pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::DatabaseName(_) | Piece::DatabaseNames(_)));
         if job.execution.is_some() && names_database {
             // The value of a parameter changes: it cannot stay where it is.
             let parts = [(target.shard.clone(), None)];
@@ -249,14 +253,15 @@ impl Executor {
         let tree = limited.as_ref().unwrap_or(tree);
         let counts_all = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);
         let (status, needs, is_binary) = (job.status(), job.needs(), job.execution.is_some());
+        let renaming = super::renaming::of(job, keyspace.as_str());
         let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
         let text = arguments.inline()?;
         let run = Run { keyspace, parts, text: &text, args: &arguments, session: &values };
         let outcome = {
             let mut access =
                 ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
-            let mut sink =
-                ClientRows { client: &mut *job.client, status, is_binary, columns: Vec::new(), has_begun };
+            let client = &mut *job.client;
+            let mut sink = ClientRows { client, status, is_binary, renaming, columns: Vec::new(), has_begun };
             engine::execute_counting(tree, &run, &mut access, &mut sink, counts_all).await
         };
         self.recover(job.session).await;
@@ -521,15 +526,10 @@ pub(super) fn route_keyspace<'s>(
     arguments: &Arguments<'_>,
 ) -> Result<&'s Keyspace> {
     let topology = &snapshot.topology;
-    if let Routing::SystemSchema(Some(value)) = &route.routing {
-        let value = engine::value_of(value, arguments)?;
-        let name = value.as_ref().to_bytes();
-        let mut keyspaces = topology.keyspaces().iter();
-        let named = keyspaces
-            .find(|keyspace| keyspace.name().as_bytes() == &*name || keyspace.db_name().as_bytes() == &*name);
-        if let Some(keyspace) = named {
-            return Ok(keyspace);
-        }
+    if let Routing::SystemSchema(values) = &route.routing
+        && let Some(keyspace) = super::system_tables::keyspace(snapshot, values, arguments)?
+    {
+        return Ok(keyspace);
     }
     let any;
     let name = match &route.keyspace {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Executor;
 use super::job::{Execution, Job};
 use super::place;
+use super::renaming::Renaming;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::plan::primitive::Gather;
@@ -54,6 +55,7 @@ impl Executor {
             more_results: false,
         };
         let described = self.describe_statement(&mut job).await?;
+        let renaming = super::renaming::of_columns(&job);
         let parameter_count = described.parameter_count();
         let statement = PreparedStatement {
             text: text.clone(),
@@ -65,7 +67,7 @@ impl Executor {
             cursor: None,
         };
         let id = session.prepared.insert(statement)?;
-        described.send(client, id, session).await
+        described.send(client, id, session, renaming).await
     }
 
     /// What a client is told about a statement that it prepares.
@@ -249,11 +251,22 @@ impl Described {
         })
     }
 
-    async fn send(&self, client: &mut ClientStream, id: u32, session: &Session) -> Result<()> {
+    async fn send(
+        &self,
+        client: &mut ClientStream,
+        id: u32,
+        session: &Session,
+        renaming: Option<Renaming>,
+    ) -> Result<()> {
         let columns = match self {
             Described::Server(prepared) => {
                 let mut packets = Vec::with_capacity(prepared.packets().len());
                 prepared.write_reply(id, &mut packets);
+                if let Some(mut renaming) = renaming {
+                    let mut renamed = Vec::with_capacity(packets.len());
+                    renaming.feed(&packets, &mut renamed);
+                    packets = renamed;
+                }
                 return client.write(&packets).await.map_err(client_lost);
             }
             Described::Router(columns) => columns,

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Executor;
 use super::exchange::{Lease, settle};
+use super::renaming::Renaming;
 use crate::backend::pool::Needs;
 use crate::backend::{Engine, Killer, RowStream};
 use crate::engine::{ResultSink, Sequences, ShardExecutor, ShardQuery, StreamEnd, WriteOutcome};
@@ -334,6 +335,8 @@ pub(super) struct ClientRows<'a> {
     pub(super) status: StatusFlags,
     /// The command is COM_STMT_EXECUTE.
     pub(super) is_binary: bool,
+    /// What rows are about tables says keyspaces' names.
+    pub(super) renaming: Option<Renaming>,
     pub(super) columns: Vec<ColumnDefinition>,
     /// Set when the first packet of the answer is made.
     pub(super) has_begun: &'a mut bool,
@@ -342,6 +345,8 @@ pub(super) struct ClientRows<'a> {
 impl ResultSink for ClientRows<'_> {
     async fn columns(&mut self, columns: &[ColumnDefinition]) -> Result<()> {
         *self.has_begun = true;
+        let renamed = self.renaming.as_mut().map(|renaming| renaming.definitions(columns));
+        let columns = renamed.as_deref().unwrap_or(columns);
         if self.is_binary {
             self.columns = columns.to_vec();
         }
@@ -349,6 +354,8 @@ impl ResultSink for ClientRows<'_> {
     }
 
     async fn row(&mut self, row: &[u8]) -> Result<()> {
+        let renamed = self.renaming.as_ref().and_then(|renaming| renaming.text_row(row));
+        let row = renamed.as_deref().unwrap_or(row);
         if !self.is_binary {
             return self.client.row(|out| out.extend_from_slice(row)).await.map_err(client_lost);
         }

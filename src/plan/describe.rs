@@ -337,8 +337,14 @@ pub(super) fn routing_values(routing: &Routing) -> Option<String> {
             Some(groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | "))
         }
         Routing::Pinned(id) => Some(id.to_string()),
-        Routing::SystemSchema(value) => value.as_ref().map(ToString::to_string),
-        Routing::AnyShard | Routing::None | Routing::Scatter | Routing::Unsharded => None,
+        Routing::SystemSchema(values) if !values.is_empty() => {
+            Some(values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" & "))
+        }
+        Routing::AnyShard
+        | Routing::None
+        | Routing::Scatter
+        | Routing::SystemSchema(_)
+        | Routing::Unsharded => None,
     }
 }
 
@@ -349,6 +355,7 @@ pub(super) fn template_text(template: &Template) -> String {
         let _ = match piece {
             Piece::Arg(index) => write!(text, ":v{}", index + 1),
             Piece::DatabaseName(value) => write!(text, "{{database of {value}}}"),
+            Piece::DatabaseNames(index) => write!(text, "{{databases of :l{}}}", index + 1),
             Piece::Gathered(index) => write!(text, "{{t{}}}", index + 1),
             Piece::List(index) => write!(text, ":l{}", index + 1),
             Piece::ListForShard(index) => write!(text, ":l{} of the shard", index + 1),

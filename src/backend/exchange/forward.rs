@@ -4,7 +4,8 @@ use super::sink::ReplySink;
 use crate::backend::channel::ChannelError;
 use crate::backend::connection::BackendConnection;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{Malformed, ReplyKind, ReplyScanner, ReplySummary, StatusPatch};
+use crate::wire::frame::{HEADER_BYTES, Header, write_packet_with};
+use crate::wire::{ErrPacket, Malformed, ReplyKind, ReplyScanner, ReplySummary, StatusPatch};
 
 impl BackendConnection {
     /// Receives the next reply into `sink`. A reply that *begins* with an error is not forwarded but returned
@@ -74,7 +75,14 @@ impl BackendConnection {
             }
             return Err(error.clone());
         }
-        self.pass_on(last_bytes, sink).await?;
+        match reworded_end(summary, &self.channel.buffered()[..last_bytes], sink) {
+            None => self.pass_on(last_bytes, sink).await?,
+            Some((before, packet)) => {
+                self.pass_on(before, sink).await?;
+                self.channel.consume(last_bytes - before);
+                sink.write(&packet).await.map_err(not_taken)?;
+            }
+        }
         self.end_scanned_reply(summary);
         Ok(())
     }
@@ -82,11 +90,27 @@ impl BackendConnection {
     async fn pass_on<S: ReplySink>(&mut self, count: usize, sink: &mut S) -> Result<()> {
         let written = sink.write(&self.channel.buffered()[..count]).await;
         self.channel.consume(count);
-        written.map_err(|error| {
-            // The connection stays in mid-reply: its owner has the statement killed by letting go of it.
-            Error::new(ErrorKind::ClientLost, format!("cannot pass a reply on: {error}"))
-        })
+        // The connection stays in mid-reply: its owner has the statement killed by letting go of it.
+        written.map_err(not_taken)
     }
+}
+
+fn not_taken(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::ClientLost, format!("cannot pass a reply on: {error}"))
+}
+
+/// What takes the place of the error that `bytes` end with, if the sink has other words for it, and how many bytes come
+/// before.
+fn reworded_end<S: ReplySink>(summary: &ReplySummary, bytes: &[u8], sink: &S) -> Option<(usize, Vec<u8>)> {
+    let error = summary.error.as_ref()?;
+    let reworded = sink.reworded(error)?;
+    let mut payload = Vec::new();
+    ErrPacket::from_error(error).encode(&mut payload);
+    let before = bytes.strip_suffix(&*payload)?.len().checked_sub(HEADER_BYTES)?;
+    let mut sequence = Header::first(&bytes[before..])?.sequence;
+    let mut packet = Vec::new();
+    write_packet_with(&mut packet, &mut sequence, |out| ErrPacket::from_error(&reworded).encode(out));
+    Some((before, packet))
 }
 
 /// The error, if that is all that the reply consists of.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::Error;
 use crate::limits;
 
 /// Takes a reply's packets. Reading from the server goes on only after a write has ended, so a slow sink
@@ -10,6 +11,11 @@ pub trait ReplySink: Send {
     /// Takes bytes: parts of packets, packets, or several. After an error the rest of the reply is not
     /// read, and the connection that it comes from is closed.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// An error behind rows in other words, if it is to have others.
+    fn reworded(&self, _error: &Error) -> Option<Error> {
+        None
+    }
 }
 
 /// A sink that keeps nothing.

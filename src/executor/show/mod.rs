@@ -12,6 +12,7 @@ mod variables;
 mod vschema;
 
 use super::job::Job;
+use super::keyspace_names::KeyspaceNames;
 use super::prepared::Preparation;
 use super::table::Table;
 use super::{Executor, place};
@@ -54,7 +55,7 @@ impl Executor {
             }
             ShowKind::Databases => tables::databases(&job.snapshot, true),
             ShowKind::Engines => tables::engines(),
-            ShowKind::Errors => tables::diagnostics(session, true),
+            ShowKind::Errors => self.diagnostics(job, true),
             ShowKind::Keyspaces => tables::databases(&job.snapshot, false),
             ShowKind::Plugins => tables::plugins(),
             ShowKind::Processlist => processlist::table(self.registry(), show.full),
@@ -70,11 +71,17 @@ impl Executor {
                 vschema::tables(&job.snapshot, keyspace_name(show, session.keyspace())?)?
             }
             ShowKind::VschemaVindexes => vschema::vindexes(&job.snapshot, show, session.keyspace())?,
-            ShowKind::Warnings => tables::diagnostics(session, false),
+            ShowKind::Warnings => self.diagnostics(job, false),
             _ => return Ok(None),
         };
         self.filter(job, show, &mut table)?;
         Ok(Some(table))
+    }
+
+    /// What servers have said, in the client's words.
+    fn diagnostics(&self, job: &Job<'_>, errors_only: bool) -> Table {
+        let names = KeyspaceNames::for_session(job.session, &job.snapshot, None);
+        tables::diagnostics(job.session, names.as_ref(), errors_only)
     }
 
     fn filter(&self, job: &Job<'_>, show: &Show, table: &mut Table) -> Result<()> {

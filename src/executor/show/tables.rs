@@ -1,5 +1,6 @@
 //! The contents of `SHOW` results that the router makes itself, from the snapshot and the gateway.
 
+use crate::executor::keyspace_names::KeyspaceNames;
 use crate::executor::table::{Column, ColumnKind, Table};
 use crate::gateway::TabletStatus;
 use crate::session::Session;
@@ -128,13 +129,15 @@ pub(super) fn plugins() -> Table {
 }
 
 /// `SHOW WARNINGS`, or with `errors_only` `SHOW ERRORS`.
-pub(super) fn diagnostics(session: &Session, errors_only: bool) -> Table {
+pub(super) fn diagnostics(session: &Session, names: Option<&KeyspaceNames>, errors_only: bool) -> Table {
     let code = Column { name: "Code", kind: ColumnKind::ErrorNumber };
     let mut table = Table::new(&[text("Level"), code, text("Message")]);
     for entry in session.diagnostics.entries() {
         let level = entry.level.as_str();
         if !errors_only || level == "Error" {
-            table.push([level.as_bytes(), entry.code.to_string().as_bytes(), entry.message.as_slice()]);
+            let renamed = names.and_then(|names| names.in_message(entry.code, &entry.message));
+            let message = renamed.as_ref().unwrap_or(&entry.message);
+            table.push([level.as_bytes(), entry.code.to_string().as_bytes(), message]);
         }
     }
     table

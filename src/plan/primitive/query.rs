@@ -26,6 +26,8 @@ pub enum Piece {
     /// The database name of the keyspace that the value names (`table_schema = 'customer'`); a value that
     /// names no keyspace stays as it is.
     DatabaseName(RouteValue),
+    /// The same for the items of the list argument with this index, with commas, without parentheses.
+    DatabaseNames(u32),
     /// The table with the rows of the gathered input with this index.
     Gathered(u32),
     /// The items of the list argument with this index, with commas, without parentheses.

@@ -43,9 +43,9 @@ pub enum Routing {
     Scatter,
     /// Shards that every one of these lookups gives (`id = 5 and id in (5, 6)`).
     Intersect(Vec<Lookup>),
-    /// System schema tables: any shard of the keyspace that the value names (by keyspace or database name),
+    /// System schema tables: any shard of the keyspace that the values name (by keyspace or database name),
     /// or of the session's keyspace.
-    SystemSchema(Option<RouteValue>),
+    SystemSchema(Vec<Candidates>),
     /// The shards of any of these groups (parts of a UNION ALL), each group's lookups intersected.
     Union(Vec<Vec<Lookup>>),
     /// The only shard of an unsharded keyspace.

@@ -343,7 +343,6 @@ impl<'a> Analyzer<'a> {
         let mut facts = Facts::default();
         for conjunct in all {
             facts.add(conjunct, scope);
-            self.system_schema_condition(conjunct)?;
             match conjunct {
                 Expr::InSubquery { expr, subquery, negated: false } => {
                     self.expression(expr, scope, ctes)?;
@@ -358,6 +357,7 @@ impl<'a> Analyzer<'a> {
 
     /// Walks an expression for names to fit and sub-queries to analyse.
     pub(crate) fn expression(&mut self, expr: &Expr, scope: &Scope<'_>, ctes: &Ctes<'_>) -> Result<()> {
+        self.system_schema_condition(expr);
         match expr {
             Expr::CompoundIdentifier(names) => self.strip_column_qualifier(names),
             Expr::InSubquery { expr, subquery, negated } => {

@@ -380,7 +380,7 @@ fn number(digits: &str) -> Option<Value> {
     is_decimal.then(|| Value::Decimal(digits.as_bytes().into()))
 }
 
-fn constant_list(list: &[Expr]) -> Option<RouteList> {
+pub(super) fn constant_list(list: &[Expr]) -> Option<RouteList> {
     if let [Expr::Value(value)] = list
         && let ast::Value::Placeholder(text) = &value.value
         && let Some(Placeholder::List(index)) = Placeholder::parse(text)

@@ -3,15 +3,15 @@
 use std::ops::Range;
 
 use super::analyze::{Analyzer, Ctes};
-use super::conjunct::{Facts, constant};
+use super::conjunct::Facts;
 use super::{Binding, Columns, Instance, KeyColumn, Output, Resolved, Restriction, Scope, TableSource};
 use crate::error::{Error, Result};
-use crate::plan::primitive::{Piece, RouteValue};
+use crate::plan::primitive::Piece;
 use crate::plan::source::quote;
 use crate::plan::{FoundTable, is_system_schema};
 use crate::sql::ast::{
-    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, NamedWindowDefinition, NamedWindowExpr,
-    ObjectName, TableAlias, TableFactor, TableWithJoins,
+    Expr, Ident, Join, JoinConstraint, JoinOperator, NamedWindowDefinition, NamedWindowExpr, ObjectName,
+    TableAlias, TableFactor, TableWithJoins,
 };
 use crate::vschema::{ColumnType, TableKind};
 
@@ -334,45 +334,6 @@ impl Analyzer<'_> {
     /// The target of an assignment: `[[keyspace.]table.]column`.
     pub(crate) fn strip_target_qualifier(&mut self, names: &[Ident]) -> Result<()> {
         self.strip_column_qualifier(names)
-    }
-
-    /// Conditions on `table_schema` name a keyspace; servers know its database.
-    pub(super) fn system_schema_condition(&mut self, conjunct: &Expr) -> Result<()> {
-        const COLUMNS: [&str; 9] = [
-            "table_schema",
-            "schema_name",
-            "constraint_schema",
-            "routine_schema",
-            "trigger_schema",
-            "event_schema",
-            "index_schema",
-            "referenced_table_schema",
-            "unique_constraint_schema",
-        ];
-        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = conjunct else { return Ok(()) };
-        if !self.analysis.places.system {
-            return Ok(());
-        }
-        let is_schema = |expr: &Expr| match expr {
-            Expr::Identifier(name) => COLUMNS.iter().any(|known| name.value.eq_ignore_ascii_case(known)),
-            Expr::CompoundIdentifier(names) => names
-                .last()
-                .is_some_and(|name| COLUMNS.iter().any(|known| name.value.eq_ignore_ascii_case(known))),
-            _ => false,
-        };
-        let value = match (is_schema(left), is_schema(right)) {
-            (true, false) => constant(right),
-            (false, true) => constant(left),
-            _ => None,
-        };
-        if let Some(RouteValue::Arg(index)) = value
-            && let Some(range) = self.source.arg_range(index)
-        {
-            let value = RouteValue::Arg(index);
-            self.analysis.edits.replace(range, vec![Piece::DatabaseName(value.clone())]);
-            self.analysis.places.system_schema.get_or_insert(value);
-        }
-        Ok(())
     }
 
     /// `keyspace.table.*`

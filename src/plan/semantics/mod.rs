@@ -17,6 +17,7 @@ pub(crate) mod references;
 pub(crate) mod relevance;
 mod scope;
 pub(crate) mod session;
+mod system_tables;
 mod view;
 pub(crate) mod walk;
 mod year;
@@ -28,7 +29,7 @@ pub(crate) use analyze::Analyzer;
 pub(crate) use from::idents;
 pub(crate) use scope::{Columns, KeyColumn, Output, Resolved, Scope, TableSource};
 
-use super::primitive::{Lookup, RouteValue};
+use super::primitive::{Candidates, Lookup};
 use super::source::Edits;
 use crate::topology::{KeyspaceId, KeyspaceName};
 use crate::vschema::{ColumnVindex, Table};
@@ -69,7 +70,7 @@ pub(crate) struct Places {
     /// System tables such as `information_schema.tables`.
     pub(crate) system: bool,
     /// `table_schema = …`.
-    pub(crate) system_schema: Option<RouteValue>,
+    pub(crate) system_schemas: Vec<Candidates>,
     /// Tables of two keyspaces of one kind.
     pub(crate) is_mixed: bool,
 }

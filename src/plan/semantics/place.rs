@@ -27,7 +27,7 @@ pub(crate) fn of(analysis: &Analysis) -> Result<Place> {
     }
     match (&places.sharded, &places.unsharded, &places.reference) {
         (None, None, None) if places.system => {
-            let routing = Routing::SystemSchema(places.system_schema.clone());
+            let routing = Routing::SystemSchema(places.system_schemas.clone());
             Ok(Place { keyspace: None, routing })
         }
         (None, None, None) => Ok(Place { keyspace: None, routing: Routing::AnyShard }),

@@ -33,7 +33,7 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
     let Some(keyspace) = keyspace else {
         // DESCRIBE information_schema.tables
         let query = source.query(&Edits::default());
-        return Ok(route_plan(kind, None, Routing::SystemSchema(None), query, Several::Never));
+        return Ok(route_plan(kind, None, Routing::SystemSchema(Vec::new()), query, Several::Never));
     };
     refuse_foreign_keys(ctx, source, &keyspace)?;
     let query = source.query(&edits);

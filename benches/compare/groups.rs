@@ -15,6 +15,7 @@ const GROUPS: [u64; 4] = [10, 100, 1_000, 10_000];
 
 /// Prints what a query costs; `--rows` limits how many rows there are.
 pub fn print(options: &Options, folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     let (target, _servers) = Targets::shards(folder, SHARDS, |login, index| {
         let rows = rows(options).last().copied().unwrap_or(1);
         Client::login(login)

@@ -49,7 +49,7 @@ impl KeyspaceNames {
         Self::new(names)
     }
 
-    fn new<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Self {
+    pub(super) fn new<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Self {
         let renamed = |(database, keyspace): (&str, &str)| Renamed {
             database: database.as_bytes().into(),
             keyspace: keyspace.as_bytes().into(),

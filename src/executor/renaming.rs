@@ -366,3 +366,103 @@ impl ReplySink for RenamingSink<'_> {
         Some(error.clone().reworded(message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::EofPacket;
+    use crate::wire::frame::write_packet_with;
+    use crate::wire::row::text_row_to_binary;
+    use crate::wire::writer::put_lenenc_int;
+
+    const ROW: [Option<&str>; 4] = [Some("vt_s"), None, Some("vt_s.t"), Some("select `vt_s`.`t`.`vt_s`")];
+
+    fn columns() -> Vec<ColumnDefinition> {
+        let column = |name: &str, org_name: &str| ColumnDefinition {
+            schema: b"vt_s".to_vec(),
+            org_name: org_name.into(),
+            ..ColumnDefinition::text(name, 100)
+        };
+        vec![
+            column("TABLE_SCHEMA", "TABLE_SCHEMA"),
+            column("vt_s", "TABLE_NAME"),
+            column("concat('vt_s')", ""),
+            column("Tables_in_vt_s", "Tables_in_vt_s"),
+        ]
+    }
+
+    /// A reply with these columns and one row, as packets from number 1 on.
+    fn reply(columns: &[ColumnDefinition], row: &[Option<&str>], is_binary: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut sequence = 1;
+        write_packet_with(&mut out, &mut sequence, |out| put_lenenc_int(out, columns.len() as u64));
+        for column in columns {
+            write_packet_with(&mut out, &mut sequence, |out| column.encode(out));
+        }
+        let eof = EofPacket { warnings: 0, status: crate::wire::StatusFlags::AUTOCOMMIT };
+        write_packet_with(&mut out, &mut sequence, |out| eof.encode(out));
+        let mut text = Vec::new();
+        row.iter().for_each(|field| put_text_field(&mut text, field.map(str::as_bytes)));
+        write_packet_with(&mut out, &mut sequence, |out| match is_binary {
+            true => text_row_to_binary(columns, &text, out).unwrap(),
+            false => out.extend_from_slice(&text),
+        });
+        write_packet_with(&mut out, &mut sequence, |out| eof.encode(out));
+        out
+    }
+
+    fn renamed(about: About, bytes: &[u8], step: usize, is_binary: bool) -> Vec<u8> {
+        let names = KeyspaceNames::new([("vt_s", "s")].into_iter());
+        let mut renaming = Renaming::new(names, about, is_binary);
+        let mut out = Vec::new();
+        bytes.chunks(step).for_each(|piece| renaming.feed(piece, &mut out));
+        out
+    }
+
+    #[test]
+    fn replies_are_renamed_in_whatever_pieces_they_come() {
+        let check = |about: About, names: [&str; 4], row: [Option<&str>; 4]| {
+            let mut expected = columns();
+            for (column, name) in expected.iter_mut().zip(names) {
+                column.schema = b"s".to_vec();
+                column.name = name.into();
+            }
+            expected[3].org_name = b"Tables_in_s".to_vec();
+            for is_binary in [false, true] {
+                let before = reply(&columns(), &ROW, is_binary);
+                let after = reply(&expected, &row, is_binary);
+                for step in [1, 3, 10, before.len()] {
+                    assert_eq!(
+                        renamed(about, &before, step, is_binary),
+                        after,
+                        "{about:?} {step} {is_binary}"
+                    );
+                }
+            }
+        };
+        let sql = Some("select `s`.`t`.`vt_s`");
+        check(
+            About::SystemTables,
+            ["TABLE_SCHEMA", "vt_s", "concat('s')", "Tables_in_s"],
+            [Some("s"), None, Some("s.t"), sql],
+        );
+        check(
+            About::Server,
+            ["TABLE_SCHEMA", "vt_s", "concat('vt_s')", "Tables_in_s"],
+            [Some("s"), None, Some("vt_s.t"), sql],
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_too_long_passes() {
+        let broken = b"\x01\0\0\x01\x01\x03\0\0\x02def\x02\0\0\x03\xFCa";
+        assert_eq!(renamed(About::Server, broken, 2, false), broken);
+        let huge = "`vt_s`.".repeat(RENAMED_PACKET_BYTES_MAX / 4);
+        let row = [Some("vt_s"), None, None, Some(&*huge)];
+        let before = reply(&columns(), &row, false);
+        let after = renamed(About::Server, &before, 10_000, false);
+        assert_eq!(after[after.len() - huge.len()..], before[before.len() - huge.len()..]);
+        let ok = b"\x07\0\0\x01\0\0\0\x02\0\0\0";
+        assert_eq!(renamed(About::Server, ok, 4, false), ok);
+    }
+}

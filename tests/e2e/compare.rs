@@ -173,6 +173,10 @@ impl Comparison<'_> {
         if plain.rows == router.rows {
             return None;
         }
+        // Numbers of another width have other bytes in the binary protocol.
+        if plain.binary && self.ignored.contains("type") && same_texts(plain, router, same_order) {
+            return None;
+        }
         if same_order {
             return (plain.rows != router.rows).then(|| format!("rows:{}", first_rows(plain, router)));
         }
@@ -218,6 +222,15 @@ impl Comparison<'_> {
     fn without_prefix(&self, text: &str) -> String {
         text.replace(&format!("vt_{}", self.keyspace), self.keyspace)
     }
+}
+
+fn same_texts(plain: &ResultSet, router: &ResultSet, same_order: bool) -> bool {
+    let (mut plain, mut router) = (plain.text_rows(), router.text_rows());
+    if !same_order {
+        plain.sort();
+        router.sort();
+    }
+    plain == router
 }
 
 fn sorted(rows: &[Row]) -> Vec<&Row> {

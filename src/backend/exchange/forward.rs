@@ -376,6 +376,42 @@ mod tests {
         drop(server.await);
     }
 
+    /// Keeps what it gets, and has other words for errors.
+    #[derive(Default)]
+    struct Rewording(Vec<u8>);
+
+    impl ReplySink for Rewording {
+        async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn reworded(&self, error: &Error) -> Option<Error> {
+            Some(error.clone().reworded(b"in other words".to_vec()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_behind_rows_is_reworded() {
+        let (mut connection, mut peer) = connected_pair(NEW);
+        send_query(&mut connection).await;
+        let whole = rows(NEW, &["one"]);
+        // The terminator gives way to an error.
+        let end = whole.len() - (HEADER_BYTES + 7);
+        let with_error = |message: &[u8]| {
+            let mut bytes = whole[..end].to_vec();
+            let mut sequence = Header::first(&whole[end..]).unwrap().sequence;
+            write_packet(&mut bytes, &mut sequence, &[&b"\xFF\x9A\x06#22003"[..], message].concat());
+            bytes
+        };
+        peer.send_bytes(&with_error(b"out of range")).await;
+        let mut sink = Rewording::default();
+        let summary = connection.receive(ReplyKind::Query, StatusPatch::NONE, &mut sink).await.unwrap();
+        assert_eq!(summary.error.unwrap().message(), b"out of range");
+        assert_eq!(sink.0, with_error(b"in other words"));
+        assert!(connection.is_reusable());
+    }
+
     #[tokio::test]
     async fn rows_of_several_packets_pass_in_pieces() {
         let (mut connection, mut peer) = connected_pair(NEW);

@@ -191,13 +191,13 @@ fn commerce(demo: &mut Demo) -> Result<(), String> {
     demo.check(
         "use commerce;\nshow tables;\nselect * from product order by sku;\n",
         "\
-+-----------------------+
-| Tables_in_vt_commerce |
-+-----------------------+
-| customer_seq          |
-| order_seq             |
-| product               |
-+-----------------------+
++--------------------+
+| Tables_in_commerce |
++--------------------+
+| customer_seq       |
+| order_seq          |
+| product            |
++--------------------+
 +----------+-------------+-------+
 | sku      | description | price |
 +----------+-------------+-------+
@@ -240,7 +240,7 @@ fn customer(demo: &mut Demo) -> Result<(), String> {
         let printed =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let expected =
-            format!("Tables_in_vt_customer\ncorder\ncustomer\nTable\tCreate Table\ncorder\t{create}\n");
+            format!("Tables_in_customer\ncorder\ncustomer\nTable\tCreate Table\ncorder\t{create}\n");
         if without_next_id(&printed) != expected {
             return Err(format!("{} printed\n{printed}\ninstead of\n{expected}", program.display()));
         }

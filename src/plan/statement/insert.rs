@@ -263,8 +263,9 @@ fn add_columns(
     let added = generated.filter(|generated| generated.position.is_none());
     match insert.columns_end {
         Some(end) => {
-            if let Some(generated) = added {
-                let place = source.tokens()[end].span.range().start;
+            // Without its parenthesis the text is the server's to refuse.
+            if let Some((generated, token)) = added.zip(source.tokens().get(end)) {
+                let place = token.span.range().start;
                 let comma = if columns.is_empty() { "" } else { ", " };
                 edits.insert(place, &format!("{comma}{}", quote(&generated.column)));
             }

@@ -266,17 +266,7 @@ async fn exchange(
                     connection.prepare(text).await?
                 }
             };
-            let mut packet = Vec::with_capacity(64);
-            let mut malformed = None;
-            write_packet_with(&mut packet, &mut 0, |out| {
-                let encoded =
-                    execution.parameters.encode_execute(out, prepared.statement_id, execution.long_data);
-                malformed = encoded.err();
-            });
-            if let Some(malformed) = malformed {
-                return Err(Error::new(ErrorKind::MalformedPacket, malformed.to_string()));
-            }
-            connection.queue_packets(&packet, 1);
+            queue_execute(connection, execution, prepared.statement_id)?;
             true
         }
     };
@@ -306,6 +296,26 @@ async fn exchange(
     }
     job.client.set_sequence(scanner.next_sequence());
     Ok(scanner.into_summary())
+}
+
+/// Queues COM_STMT_EXECUTE with the client's parameters.
+fn queue_execute(
+    connection: &mut crate::backend::BackendConnection,
+    execution: Execution<'_>,
+    statement_id: u32,
+) -> Result<()> {
+    let mut packet = Vec::with_capacity(64);
+    let mut malformed = None;
+    write_packet_with(&mut packet, &mut 0, |out| {
+        malformed = execution.parameters.encode_execute(out, statement_id, execution.long_data).err();
+    });
+    match malformed {
+        Some(malformed) => Err(Error::new(ErrorKind::MalformedPacket, malformed.to_string())),
+        None => {
+            connection.queue_packets(&packet, 1);
+            Ok(())
+        }
+    }
 }
 
 /// Sends what is queued and receives the replies.

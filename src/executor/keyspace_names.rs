@@ -73,10 +73,10 @@ impl KeyspaceNames {
             errno if ERRNOS_WITH_VALUES.contains(&errno) => message.iter().rposition(quotes).unwrap_or(0),
             _ => 0,
         };
-        self.replaced(message, first, |before, behind| match (before, behind.first()) {
-            (b'\'', Some(b'.' | b'\'')) | (b'`', Some(b'`')) | (b' ', Some(b'.')) => true,
-            (b'/', Some(b'/')) => true,
-            _ => false,
+        self.replaced(message, first, |before, behind| match before {
+            b'\'' => matches!(behind.first(), Some(b'.' | b'\'')),
+            b' ' => behind.starts_with(b"."),
+            other => behind.first() == Some(&other),
         })
     }
 

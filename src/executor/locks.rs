@@ -90,7 +90,7 @@ fn is_release_of_all(text: &[u8], options: &LexOptions) -> bool {
     let mut words: Vec<String> = Vec::new();
     while let Ok(token) = tokens.next_token()
         && token.kind != crate::sql::TokenKind::End
-        && words.len() <= RELEASE_OF_ALL.len()
+        && words.len() <= RELEASE_OF_ALL.len() + 1
     {
         words.push(String::from_utf8_lossy(token.span.of(text)).to_ascii_uppercase());
     }

@@ -47,6 +47,7 @@ mod sequence;
 mod session_query;
 mod session_values;
 mod set;
+mod set_form;
 mod show;
 mod spooled_rows;
 mod steps;

@@ -52,6 +52,9 @@ impl Executor {
         let plan = match self.plan(job) {
             Ok(plan) => plan,
             Err(error) if is_not_understood(&error) => {
+                if let Some(text) = super::set_form::of_refused(job, &error) {
+                    return Box::pin(self.run_values_form(job, &text)).await;
+                }
                 return match Box::pin(self.with_views_expanded(job, error)).await {
                     Err(error) if is_not_understood(&error) => {
                         Err(Box::pin(self.server_error(job, error)).await)
@@ -77,7 +80,13 @@ impl Executor {
                 Some(told) => Box::pin(self.route_insert(job, route, told)).await,
             },
             Primitive::Gather(gather) => Box::pin(self.gather(job, gather)).await,
-            Primitive::Insert(insert) => Box::pin(self.insert(job, insert)).await,
+            Primitive::Insert(insert) => match Box::pin(self.insert(job, insert)).await {
+                Err(error) => match super::set_form::of_refused(job, &error) {
+                    Some(text) => Box::pin(self.run_values_form(job, &text)).await,
+                    None => Err(error),
+                },
+                Ok(()) => Ok(()),
+            },
             Primitive::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
             other => Err(Error::bug(format!("a plan whose root is {other:?}"))),
         }

@@ -83,6 +83,11 @@ impl Executor {
                 Ok(Preparation::AtServer(target, text)) => self.prepare_at(job, &target, &text).await,
                 Ok(Preparation::Gathered(gather)) => Box::pin(self.describe_gathered(job, &gather)).await,
                 Ok(Preparation::Router(columns)) => Ok(Described::Router(columns)),
+                Err(error) if super::set_form::of_refused(job, &error).is_some() => {
+                    let keyspace = place::any_keyspace(job.session, &job.snapshot)?;
+                    let target = place::any_shard(&job.snapshot, &keyspace, job.session)?;
+                    self.prepare_at(job, &target, &super::describe::with_database_names(job)).await
+                }
                 Err(error) => match Box::pin(self.describe_expanded(job, error)).await {
                     Err(error)
                         if matches!(error.kind(), Some(ErrorKind::Syntax | ErrorKind::Unsupported)) =>

@@ -63,8 +63,7 @@ impl Executor {
         }
         if matches!(insert.rows, InsertRows::Set { .. }) {
             return Err(Error::unsupported(
-                "REPLACE … SET into a table with lookup vindexes, or with a unique key that does not have the sharding key \
-                 (VALUES can do it)",
+                "REPLACE … SET into a table with lookup vindexes, or with a unique key that does not have the sharding key",
             ));
         }
         let mut insert = insert.clone();

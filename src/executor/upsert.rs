@@ -392,7 +392,7 @@ impl Update {
     }
 }
 
-fn split_at_commas(tokens: &[Token]) -> Vec<&[Token]> {
+pub(super) fn split_at_commas(tokens: &[Token]) -> Vec<&[Token]> {
     let mut depth = 0_usize;
     let mut parts = Vec::new();
     let mut start = 0;

@@ -134,7 +134,10 @@ fn keyspace_of(
     end: Option<usize>,
     edits: &mut Edits,
 ) -> Result<Option<KeyspaceName>> {
-    let mut found: Option<KeyspaceName> = None;
+    let own = ctx
+        .keyspace
+        .filter(|own| end.is_none() && !is_system_schema(own) && changes_unqualified_name(source));
+    let mut found: Option<KeyspaceName> = own.cloned();
     for (index, range) in qualifiers(source) {
         if end.is_some_and(|end| index >= end) {
             break;
@@ -217,8 +220,31 @@ const NAMING: [&str; 20] = [
     "call",
 ];
 
+/// Does a statement about tables name one without a keyspace, so that the session's is meant? What the others are like
+/// (`LIKE`, `REFERENCES`) does not say where it is.
+fn changes_unqualified_name(source: &Source<'_>) -> bool {
+    let StatementKind::Ddl(Ddl { object: DdlObject::Table, .. }) = source.lexed().kind else { return false };
+    let tokens = source.tokens();
+    let is_unqualified = |index: usize| {
+        let next = tokens.get(index + 1).map(|token| token.kind);
+        tokens.get(index).is_some_and(|token| token.kind.is_name()) && next != Some(TokenKind::Dot)
+    };
+    let is_rename = source.is_keyword(0, "rename");
+    let is_list = is_rename || source.is_keyword(0, "drop");
+    let in_list = |index: &usize| {
+        let before = index - 1;
+        tokens[before].kind == TokenKind::Comma || is_rename && source.is_keyword(before, "to")
+    };
+    first_index(source).is_some_and(is_unqualified)
+        || is_list && (1..tokens.len()).filter(in_list).any(is_unqualified)
+}
+
 /// The first object that is named.
 fn first_name(source: &Source<'_>) -> Option<String> {
+    first_index(source).map(|index| source.token_text(index).trim_matches('`').to_owned())
+}
+
+fn first_index(source: &Source<'_>) -> Option<usize> {
     let objects = ["table", "exists", "truncate", "describe", "desc", "view"];
     let tokens = source.tokens();
     let index = (1..tokens.len()).find(|index| {
@@ -230,5 +256,5 @@ fn first_name(source: &Source<'_>) -> Option<String> {
         let on = (1..tokens.len().saturating_sub(1)).find(|index| source.is_keyword(*index, "on"));
         on.map(|on| on + 1)
     };
-    index.or_else(on).map(|index| source.token_text(index).trim_matches('`').to_owned())
+    index.or_else(on)
 }

@@ -60,9 +60,7 @@ impl Executor {
                 Ok((insert, followed)) => self.insert_below(job, &insert, Some(&followed)).await,
                 Err(error) => Err(error),
             },
-            (Managed::Insert, _) => Err(Error::unsupported(
-                "INSERT into a table that all shards have, or one, with foreign keys that reach over shards",
-            )),
+            (Managed::Insert, _) => Err(not_placed_by_rows()),
         };
         job.session.settings_override = before;
         outcome.map(Some)
@@ -221,7 +219,7 @@ impl Executor {
             )));
         }
         let links = keys.outgoing(table);
-        let primary = insert.vindexes.first().ok_or_else(|| Error::bug("a sharded table without vindex"))?;
+        let primary = insert.vindexes.first().ok_or_else(not_placed_by_rows)?;
         let mut with_keys = insert.clone();
         let at = with_keys.lookups.len() - insert.keys_over_shards().len();
         let incoming = if way == Way::Replace { keys.incoming(table) } else { Vec::new() };
@@ -282,6 +280,13 @@ fn is_stored_as_is(column: &Column, value: &Value) -> bool {
         ("varbinary", Value::Bytes(_) | Value::Text(_)) => true,
         _ => false,
     }
+}
+
+/// New rows of reference tables and pinned tables.
+fn not_placed_by_rows() -> Error {
+    Error::unsupported(
+        "INSERT into a table that all shards have, or one, with foreign keys that reach over shards",
+    )
 }
 
 /// A value for a key that is another one when it is stored.

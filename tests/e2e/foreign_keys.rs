@@ -198,7 +198,11 @@ impl Writer {
                 ];
                 self.random.pick(&list).to_owned()
             }
-            14..48 => self.insert(),
+            14 => self
+                .random
+                .pick(&["set autocommit = 0", "set autocommit = 1", "set autocommit = 1"])
+                .to_owned(),
+            15..48 => self.insert(),
             48..74 => self.update(),
             74..94 => self.delete(),
             _ => self.joined(),
@@ -363,8 +367,10 @@ impl Writer {
         if self.random.chance(12) {
             let by = 1 + self.random.below(4);
             return match self.random.below(4) {
-                0 => format!("update fk_owners set id = id + {by}{} order by id desc", self.condition(table))
-                    .replace(" where code", " where id"),
+                0 => format!(
+                    "update fk_owners set id = id + {by}{} order by id desc",
+                    self.condition("fk_owners")
+                ),
                 1 => format!("update fk_pets set owner_id = owner_id + {by}{}", self.condition("fk_pets")),
                 2 => format!(
                     "update fk_staff set id = id + {by}{} order by id desc",

@@ -13,6 +13,7 @@ mod compare;
 mod ctl;
 mod demo;
 mod environment;
+mod foreign_key_races;
 mod foreign_keys;
 mod gathers;
 mod generated;
@@ -300,6 +301,7 @@ fn case_tests(engine: Engine) -> impl Iterator<Item = (String, CaseRun)> {
         ("generated", generated_writes::CASES),
         ("write_scripts", write_scripts::CASES),
         ("foreign_keys", foreign_keys::CASES),
+        ("foreign_key_races", foreign_key_races::CASES),
         ("shared_cases", shared_cases::CASES),
         ("tpcc", tpcc::CASES),
         ("tpch", tpch::CASES),

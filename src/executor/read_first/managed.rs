@@ -29,6 +29,8 @@ pub(super) struct Concerned {
     pub(super) outgoing: Vec<Link>,
     /// That refer to it.
     pub(super) incoming: Vec<Link>,
+    /// Of the table itself, where rows move to other shards.
+    carried: Vec<Link>,
 }
 
 impl Executor {
@@ -88,7 +90,7 @@ impl Executor {
         }
         chain.check_depth(job)?;
         if let Change::Update(update) = &only.change {
-            self.lock_new_parents(job, &target, update, &concerned.outgoing, &chosen).await?;
+            self.lock_parents(job, &target, update, &concerned, &chosen).await?;
         }
         match &only.change {
             Change::Delete { .. } => {
@@ -201,19 +203,25 @@ impl Executor {
 
     /// Parents first, then children: a session that deletes the parent meanwhile must not wait for this one, which would
     /// wait for it. Whether parents are there is asked when rows have their values; this is only about the order.
-    async fn lock_new_parents(
+    async fn lock_parents(
         &self,
         job: &mut Job<'_>,
         target: &KeyedTarget<'_>,
         update: &Update,
-        links: &[Link],
+        concerned: &Concerned,
         chosen: &[Chosen],
     ) -> Result<()> {
-        if links.is_empty() {
+        // Who deletes a parent asks each shard for children by itself: a row that moves meanwhile would be on none.
+        for link in &concerned.carried {
+            let parents: Result<Vec<_>> =
+                chosen.iter().map(|row| child_of(link, target, &row.part)).collect();
+            self.missing_parents(job, link, &parents?).await?;
+        }
+        if concerned.outgoing.is_empty() {
             return Ok(());
         }
         let Ok(parts) = new_parts(target, update, chosen) else { return Ok(()) };
-        for link in links {
+        for link in &concerned.outgoing {
             let mut parents = Vec::new();
             for (row, part) in chosen.iter().zip(&parts) {
                 let after = child_of(link, target, part)?;
@@ -305,10 +313,11 @@ impl Concerned {
         let table = &target.table.0;
         let (outgoing, incoming) = (keys.outgoing(table), keys.incoming(table));
         let found = match &target.change {
-            Change::Delete { .. } => Self { outgoing: Vec::new(), incoming },
+            Change::Delete { .. } => Self { outgoing: Vec::new(), incoming, carried: Vec::new() },
             Change::Update(update) => {
                 let columns: Vec<&str> = update.assignments.iter().map(|a| &*a.column).collect();
                 Self {
+                    carried: if update.moves { outgoing.clone() } else { Vec::new() },
                     outgoing: outgoing
                         .into_iter()
                         .filter(|link| keys.touches_child(link, &columns))
@@ -324,7 +333,7 @@ impl Concerned {
     }
 
     fn columns(&self) -> Vec<&str> {
-        let own = self.outgoing.iter().flat_map(|link| &link.key.columns);
+        let own = self.outgoing.iter().chain(&self.carried).flat_map(|link| &link.key.columns);
         let referred = self.incoming.iter().flat_map(|link| &link.key.parent_columns);
         own.chain(referred).map(|column| column.as_str()).collect()
     }

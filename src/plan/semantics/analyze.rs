@@ -14,6 +14,7 @@ use crate::sql::ast::{
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
     WindowType, With,
 };
+use crate::sql::{LexFlags, TokenKind};
 use crate::vschema::ColumnType;
 
 /// Collects facts about one statement.
@@ -44,6 +45,9 @@ impl<'q> Ctes<'q> {
 }
 
 const QUERY_DEPTH_MAX: usize = 64;
+
+/// Servers cut longer names of columns, each at another place.
+const NAME_BYTES_MAX: usize = 200;
 
 impl<'a> Analyzer<'a> {
     pub(crate) fn new(ctx: &'a PlanContext<'a>, source: &'a Source<'a>) -> Self {
@@ -225,17 +229,35 @@ impl<'a> Analyzer<'a> {
             _ => false,
         };
         let is_unnamed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_));
-        if self.analysis.edits.is_empty() || !select.projection.iter().any(is_unnamed) {
+        let lexed = self.source.lexed();
+        let has_parameters = lexed.flags.contains(LexFlags::HAS_PLACEHOLDER);
+        if self.analysis.edits.is_empty() && !has_parameters || !select.projection.iter().any(is_unnamed) {
             return Ok(());
         }
         let token = self.source.token_at(select.select_token.0.span.start);
         let layout = token.and_then(|token| Layout::of_select(self.source, token));
         let layout = layout.filter(|layout| layout.items.len() == select.projection.len());
+        if layout.is_none() && self.analysis.edits.is_empty() {
+            return Ok(());
+        }
         let layout = layout.ok_or_else(|| Error::unsupported("this form of select list"))?;
+        // Where the value of a parameter is put in, the name still has its question mark.
+        let has_parameter = |range: &Range<usize>| {
+            let tokens = self.source.tokens();
+            let first = tokens.partition_point(|token| (token.span.start as usize) < range.start);
+            range.len() <= NAME_BYTES_MAX
+                && tokens[first..]
+                    .iter()
+                    .take_while(|token| (token.span.end as usize) <= range.end)
+                    .any(|token| token.kind == TokenKind::Placeholder)
+        };
         for (item, range) in select.projection.iter().zip(layout.items) {
             let SelectItem::UnnamedExpr(expr) = item else { continue };
             let edits = &self.analysis.edits;
-            if edits.adds_to(&range) || !is_plain(expr) && edits.touches(&range) {
+            if has_parameters && has_parameter(&range)
+                || edits.adds_to(&range)
+                || !is_plain(expr) && edits.touches(&range)
+            {
                 let alias = (range.end, self.source.slice(range).into_owned());
                 if !self.analysis.aliases.contains(&alias) {
                     self.analysis.aliases.push(alias);

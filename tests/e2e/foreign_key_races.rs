@@ -108,7 +108,7 @@ fn take_turns(
             let sql = work(random);
             match client.query(&sql)?.pop() {
                 // On a busy machine a connection that waits for a lock may be given up: that costs the transaction.
-                Some(Reply::Err(error)) if error.message.starts_with("VT15001") => is_lost = true,
+                Some(Reply::Err(error)) if is_of_a_lost_connection(&error.message) => is_lost = true,
                 Some(Reply::Err(error)) if !EXPECTED.contains(&error.errno) => {
                     return Err(format!("{sql}: {error}"));
                 }
@@ -121,10 +121,20 @@ fn take_turns(
         if is_lost || is_open && random.chance(25) {
             client.run("rollback")?;
         } else if is_open {
-            client.run("commit")?;
+            match client.query("commit")?.pop() {
+                Some(Reply::Err(error)) if is_of_a_lost_connection(&error.message) => {
+                    client.run("rollback")?
+                }
+                Some(Reply::Err(error)) => return Err(format!("commit: {error}")),
+                _ => {}
+            }
         }
     }
     Ok(())
+}
+
+fn is_of_a_lost_connection(message: &str) -> bool {
+    ["VT15001", "VT14003"].iter().any(|code| message.contains(code))
 }
 
 fn owner(random: &mut Random) -> u64 {

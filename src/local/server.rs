@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::client::SqlClient;
-use super::datadir::{last_lines, user_option};
+use super::datadir::{last_lines, make_private_dir, user_option};
 use super::engine::{Engine, Installation};
 use super::replication;
 use super::spec::{Durability, ServerSpec};
@@ -77,6 +77,11 @@ impl Server {
         self.place.dir.join("data")
     }
 
+    /// MariaDB deletes all temporary tables there when it starts, those of other servers too, which then crash.
+    fn temporary_dir(&self) -> PathBuf {
+        self.place.dir.join("tmp")
+    }
+
     pub(super) fn client(&self) -> SqlClient {
         let place = &self.place;
         SqlClient::new(&place.name, &self.installation.client, &place.defaults_file, &place.socket)
@@ -87,6 +92,7 @@ impl Server {
         self.port.store(port, Ordering::Relaxed);
         let log = self.place.dir.join("error.log");
         let log_start = fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        make_private_dir(&self.temporary_dir()).map_err(StartError::Other)?;
         let process = Supervised::spawn(&self.command_line(is_read_only), &log).map_err(StartError::Other)?;
         *self.process() = Some(process);
         let deadline = Instant::now() + START_WAIT;
@@ -154,6 +160,7 @@ impl Server {
         let mut line = vec![self.installation.server.display().to_string(), "--no-defaults".to_owned()];
         line.extend(user_option());
         line.push(format!("--datadir={}", self.data_dir().display()));
+        line.push(format!("--tmpdir={}", self.temporary_dir().display()));
         line.push(format!("--socket={}", place.socket.display()));
         line.push(format!("--pid-file={}", place.dir.join("server.pid").display()));
         line.push(format!("--port={}", self.port()));

@@ -190,7 +190,7 @@ pub const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Wait for a `KILL` at a server.
-pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Wait for a branch to be prepared, and for the decision: as long as a server may be silent ([`SILENCE_MAX`]).
 pub const TWOPC_DECIDE_WAIT: Duration = SILENCE_MAX;

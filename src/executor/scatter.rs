@@ -30,7 +30,7 @@ const DRAIN_BYTES_WITHOUT_KILL: usize = 64 << 10;
 /// Bytes of it that are read in all to keep a transaction's connection; more lose it.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Longest wait for that.
-const DRAIN_WAIT: Duration = Duration::from_secs(2);
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// The shards of one statement.
 pub(super) struct ShardAccess<'a> {

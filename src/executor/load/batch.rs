@@ -9,7 +9,7 @@ use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::executor::Executor;
 use crate::executor::inner::Inner;
 use crate::executor::job::Job;
-use crate::executor::lookup::{OwnedLookup, used_by};
+use crate::executor::lookup::{ENTRIES_PER_STATEMENT, OwnedLookup, used_by};
 use crate::executor::outcome::collect_warnings;
 use crate::executor::scatter::SequenceAccess;
 use crate::executor::two_phase::check_write;
@@ -240,21 +240,24 @@ impl Inner<'_> {
         for (index, lookup) in insert.lookups.iter().enumerate().filter(|(_, lookup)| lookup.is_owned) {
             let owned = OwnedLookup { owner: &found.table, used: used_by(&found.table, lookup)? };
             let entries = batch.entries(lookup)?;
-            let all: Vec<LookupEntry> = entries.iter().map(|(_, entry)| entry.clone()).collect();
-            if self.try_entries(owned, all.clone()).await? {
-                added.push((index, all));
-                continue;
-            }
             let mut fresh: Vec<KeyspaceId> = Vec::new();
             let mut new = Vec::new();
-            for (row, entry) in entries {
-                match self.try_entry(owned, &entry, &fresh).await? {
-                    Some(true) => {
-                        fresh.push(entry.id.clone());
-                        new.push(entry);
+            for chunk in entries.chunks(ENTRIES_PER_STATEMENT) {
+                let all: Vec<LookupEntry> = chunk.iter().map(|(_, entry)| entry.clone()).collect();
+                if self.try_entries(owned, all.clone()).await? {
+                    fresh.extend(all.iter().map(|entry| entry.id.clone()));
+                    new.extend(all);
+                    continue;
+                }
+                for (row, entry) in chunk {
+                    match self.try_entry(owned, entry, &fresh).await? {
+                        Some(true) => {
+                            fresh.push(entry.id.clone());
+                            new.push(entry.clone());
+                        }
+                        Some(false) => {}
+                        None => batch.leave_out(*row),
                     }
-                    Some(false) => {}
-                    None => batch.leave_out(row),
                 }
             }
             added.push((index, new));

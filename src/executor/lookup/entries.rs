@@ -15,7 +15,7 @@ use crate::vschema::vindex::VindexDefinition;
 use crate::vschema::{ColumnVindex, Table};
 
 /// Rows of a lookup table in one statement.
-const ENTRIES_PER_STATEMENT: usize = 500;
+pub(in super::super) const ENTRIES_PER_STATEMENT: usize = 500;
 
 /// Locks of rows that stay as they are until the transaction ends.
 const LOCK: &str = " for update";

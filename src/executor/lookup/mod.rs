@@ -10,7 +10,7 @@ mod entries;
 mod fill_in;
 mod insert;
 
-pub(super) use entries::{OwnedLookup, Owners};
+pub(super) use entries::{ENTRIES_PER_STATEMENT, OwnedLookup, Owners};
 pub(super) use insert::used_by;
 
 use super::arguments::Arguments;

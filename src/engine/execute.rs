@@ -318,7 +318,11 @@ fn stage_of(node: &Primitive, run: &Run<'_>, columns: &[ColumnDefinition], helpe
                 true => columns.iter().enumerate().map(KeyPart::by_value).collect::<Result<_>>()?,
                 false => key_parts(&plan.keys, columns, helpers)?,
             };
-            Ok(Stage::Distinct(Distinct::new(keys, count)))
+            let mut distinct = Distinct::new(keys, count);
+            if plan.is_by_value {
+                distinct.lift_row_limit();
+            }
+            Ok(Stage::Distinct(distinct))
         }
         Primitive::Filter(plan) => {
             let test = test_of(&plan.predicate, run, columns, helpers)?;

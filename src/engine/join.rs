@@ -77,6 +77,11 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
         while meeting.flow == Flow::Continue {
             let Some(stream) = source.next().await? else { break };
             meeting.take(stream.row())?;
+            while meeting.meet(stream.row())? {
+                meeting.flush(sink).await?;
+                // Others of this thread, and a KILL, have their turn.
+                tokio::task::yield_now().await;
+            }
             meeting.flush(sink).await?;
         }
         if meeting.flow == Flow::Stop {
@@ -314,6 +319,10 @@ struct Meeting<'r> {
     heads: HashMap<Box<[u8]>, (u32, u32), foldhash::fast::RandomState>,
     /// For each row the next one with the same key.
     next: Vec<u32>,
+    /// The held row that the row at hand meets next.
+    at: u32,
+    /// Whether the conditions on the row at hand hold.
+    holds: bool,
     inner_keys: Vec<KeyPart>,
     inner_count: usize,
     from: Vec<From>,
@@ -331,6 +340,11 @@ struct Meeting<'r> {
 }
 
 const NONE: u32 = u32::MAX;
+
+/// Joined rows are handed on when there are so many bytes of them.
+const OUTPUT_BYTES: usize = 64 << 10;
+/// Rows that one row meets before others have their turn.
+const MEETINGS_AT_ONCE: usize = 4096;
 
 impl<'r> Meeting<'r> {
     fn new(
@@ -377,6 +391,8 @@ impl<'r> Meeting<'r> {
             is_hidden: vec![false; rows.ends.len()],
             heads: HashMap::default(),
             next: vec![NONE; rows.ends.len()],
+            at: NONE,
+            holds: false,
             inner_keys: keys.1,
             inner_count: inner.len(),
             from,
@@ -424,31 +440,42 @@ impl<'r> Meeting<'r> {
         self.kept.as_ref().is_some_and(|kept| kept.side == side)
     }
 
-    /// Joins a row with all that are equal to it.
+    /// Finds the held rows that are equal to a row; [`Self::meet`] joins it with them.
     fn take(&mut self, row: &[u8]) -> Result<()> {
         let fields = Fields::read(row, self.inner_count)?;
-        let holds = is_true(&fields, self.flags[1])?;
-        let mut index = NONE;
-        if has_key(&fields, self.inner_keys.len())? && (holds || !self.keeps(1)) {
+        self.holds = is_true(&fields, self.flags[1])?;
+        self.at = NONE;
+        if has_key(&fields, self.inner_keys.len())? && (self.holds || !self.keeps(1)) {
             encode(&self.inner_keys, &fields, &mut self.key)?;
-            index = self.heads.get(self.key.as_slice()).map_or(NONE, |(first, _)| *first);
+            self.at = self.heads.get(self.key.as_slice()).map_or(NONE, |(first, _)| *first);
+        }
+        if self.at == NONE && self.keeps(1) { self.show_with_nulls(&encoded(row)?) } else { Ok(()) }
+    }
+
+    /// Joins the row with the next of those that are equal to it, as many as there is room for. True: there are more.
+    fn meet(&mut self, row: &[u8]) -> Result<bool> {
+        if self.at == NONE {
+            return Ok(false);
         }
         let inner = encoded(row)?;
-        if index == NONE {
-            return if self.keeps(1) { self.show_with_nulls(&inner) } else { Ok(()) };
-        }
         let rows = self.rows;
-        while index != NONE && self.flow == Flow::Continue {
-            let at = index as usize;
+        for _ in 0..MEETINGS_AT_ONCE {
+            let at = self.at as usize;
             let had_met = std::mem::replace(&mut self.has_met[at], true);
             let is_shown_already = self.exists == Some(1) && had_met;
-            if holds && !self.is_hidden[at] && !is_shown_already {
+            if self.holds && !self.is_hidden[at] && !is_shown_already {
                 let outer = encoded(rows.row(at))?;
                 self.show([&outer, &inner])?;
             }
-            index = self.next[at];
+            self.at = self.next[at];
+            if self.at == NONE || self.flow == Flow::Stop {
+                return Ok(false);
+            }
+            if self.output.byte_count() > OUTPUT_BYTES {
+                break;
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Joins a kept row with NULLs.

@@ -38,6 +38,10 @@ impl Output {
         self.ends.is_empty()
     }
 
+    pub(super) fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
@@ -78,7 +82,7 @@ impl Stage {
     /// May hold more rows than usual; bytes stay limited.
     pub(super) fn lift_row_limit(&mut self) {
         match self {
-            Self::Distinct(distinct) => distinct.held.any_number_of_rows = true,
+            Self::Distinct(distinct) => distinct.lift_row_limit(),
             Self::Sort(sort) => sort.held.any_number_of_rows = true,
             Self::Aggregate(_)
             | Self::Count(..)
@@ -234,6 +238,11 @@ pub(super) struct Distinct {
 impl Distinct {
     pub(super) fn new(keys: Vec<KeyPart>, column_count: usize) -> Self {
         Self { keys, column_count, seen: HashSet::default(), held: Held::default(), scratch: Vec::new() }
+    }
+
+    /// Any number of rows; bytes stay limited.
+    pub(super) fn lift_row_limit(&mut self) {
+        self.held.lift_row_limit();
     }
 
     fn is_new(&mut self, row: &[u8]) -> Result<bool> {

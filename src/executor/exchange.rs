@@ -352,7 +352,6 @@ impl ReplySink for ClientSink<'_> {
 
     fn reworded(&self, error: &Error) -> Option<Error> {
         let names = KeyspaceNames::for_target(self.session_target, self.snapshot, self.keyspace)?;
-        let message = names.in_message(error.errno(), error.message())?;
-        Some(error.clone().reworded(message))
+        names.reworded(error)
     }
 }

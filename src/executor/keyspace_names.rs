@@ -19,9 +19,10 @@ struct Renamed {
 }
 
 /// Errors that quote values or the client's own text: only names behind the last quote are names.
-const ERRNOS_WITH_VALUES: [u16; 9] = [1062, 1064, 1264, 1292, 1366, 1411, 1525, 1586, 3140];
+const ERRNOS_WITH_VALUES: [u16; 11] = [1062, 1064, 1264, 1292, 1300, 1366, 1367, 1411, 1525, 1586, 3140];
 /// Words of the client's own (`SIGNAL`).
 const ERRNO_SIGNALED: u16 = 1644;
+const SQLSTATE_SIGNALED: [u8; 5] = *b"45000";
 
 impl KeyspaceNames {
     /// For a session, unless it has chosen a shard and is told what the shard says.
@@ -59,10 +60,16 @@ impl KeyspaceNames {
 
     /// An error in the client's words.
     pub(super) fn in_error(&self, error: Error) -> Error {
-        match self.in_message(error.errno(), error.message()) {
-            Some(message) => error.reworded(message),
-            None => error,
+        self.reworded(&error).unwrap_or(error)
+    }
+
+    /// The same, if that changes anything.
+    pub(super) fn reworded(&self, error: &Error) -> Option<Error> {
+        if error.sqlstate() == SQLSTATE_SIGNALED {
+            return None;
         }
+        let message = self.in_message(error.errno(), error.message())?;
+        Some(error.clone().reworded(message))
     }
 
     /// A server's message in the client's words, if it names a database.

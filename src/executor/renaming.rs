@@ -362,8 +362,7 @@ impl ReplySink for RenamingSink<'_> {
     }
 
     fn reworded(&self, error: &Error) -> Option<Error> {
-        let message = self.renaming.names.in_message(error.errno(), error.message())?;
-        Some(error.clone().reworded(message))
+        self.renaming.names.reworded(error)
     }
 }
 

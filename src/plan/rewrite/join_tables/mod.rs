@@ -166,6 +166,8 @@ impl<'a> Tables<'a> {
             (true, true) => Err(refusal()),
             (true, false) => Ok(Some(0)),
             (false, true) => Ok(Some(1)),
+            // A column of the outer query.
+            (false, false) if self.seen.is_some_and(|seen| self.has(1 - seen, name)) => Err(refusal()),
             (false, false) => Ok(None),
         }
     }
@@ -257,6 +259,7 @@ impl<'a> Tables<'a> {
 
     fn join(&self, horizon: &Horizon<'_>) -> Result<Join> {
         let is_grouped = horizon.aggregate.is_some();
+        let is_scalar = horizon.aggregate.as_ref().is_some_and(|parts| parts.is_scalar);
         let (multiplied, known) = (multiplied(horizon)?, known(horizon));
         let mut lists = Lists::new(self.first());
         let mut merged = Vec::new();
@@ -280,8 +283,8 @@ impl<'a> Tables<'a> {
                 continue;
             };
             let table = self.side_of(&text)?;
-            if is_grouped && table.is_some() && !known.contains(&column) {
-                // Whether the groups decide it is the server's to say.
+            if is_grouped && (table.is_some() || is_scalar) && !known.contains(&column) {
+                // Whether the groups decide it is the server's to say; and constants stay where no row is joined.
                 return Err(refusal());
             }
             let table = table.or(self.is_semi.then_some(0));

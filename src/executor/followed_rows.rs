@@ -59,7 +59,7 @@ impl Executor {
                 say(job, &mut diagnostics);
                 continue;
             };
-            if keeps_keys_above_storage(job.session) {
+            if self.keeps_keys_above_storage(job.session).await {
                 // Such a row is not even counted.
                 let info = b"Records: 0  Duplicates: 0  Warnings: 1".to_vec();
                 let info = if batch.row_count() > 1 { info } else { Vec::new() };
@@ -174,7 +174,7 @@ impl Executor {
         text.extend_from_slice(b" for update");
         let held = self.held_rows(job, &text).await?;
         let Some(found) = held.rows.first() else { return Ok(InTheWay::Nothing) };
-        if !keeps_keys_above_storage(job.session) {
+        if !self.keeps_keys_above_storage(job.session).await {
             return Ok(InTheWay::ReferredTo);
         }
         let same = found.iter().skip(1).filter(|field| field.as_deref() == Some(b"1")).count();
@@ -185,6 +185,14 @@ impl Executor {
                 "REPLACE of a row with new values for some foreign keys over shards, and its own for others",
             )),
         }
+    }
+
+    /// From MySQL 9.6 on it is not InnoDB that keeps foreign keys.
+    pub(super) async fn keeps_keys_above_storage(&self, session: &mut Session) -> bool {
+        // The statement's last reader may still have the only connection.
+        self.recover(session).await;
+        let version = session.transaction.shards.first().map(|shard| shard.connection.version());
+        version.is_some_and(|version| version.engine == Engine::MySql && version.is_at_least(9, 6, 0))
     }
 
     /// Runs a change as if the client had asked for it: with its foreign keys.
@@ -198,12 +206,6 @@ impl Executor {
             None => Ok(result),
         }
     }
-}
-
-/// From MySQL 9.6 on it is not InnoDB that keeps foreign keys.
-pub(super) fn keeps_keys_above_storage(session: &Session) -> bool {
-    let version = session.transaction.shards.first().map(|shard| shard.connection.version());
-    version.is_some_and(|version| version.engine == Engine::MySql && version.is_at_least(9, 6, 0))
 }
 
 /// The warning for a row that INSERT IGNORE leaves out.

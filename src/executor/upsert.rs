@@ -4,7 +4,6 @@
 //! own; if no key has them, the row is inserted. <https://dev.mysql.com/doc/refman/9.0/en/insert-on-duplicate.html>
 
 use super::Executor;
-use super::followed_rows::keeps_keys_above_storage;
 use super::foreign_keys::parent_is_missing;
 use super::inner::Inner;
 use super::job::Job;
@@ -118,7 +117,9 @@ impl Executor {
                 (Some(new), Some(told)) => self.lacks_parent(job, new.links(), told, row).await?,
                 _ => None,
             };
-            if let Some(link) = lacking.filter(|_| keeps_keys_above_storage(job.session)) {
+            if let Some(link) = lacking
+                && self.keeps_keys_above_storage(job.session).await
+            {
                 return Err(parent_is_missing(job, link));
             }
             let mut outcome = None;

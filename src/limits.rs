@@ -241,6 +241,9 @@ pub const SCHEMA_NAMES_MAX: usize = 256;
 /// more of them stay in their tables without an owner, which is allowed.
 pub const LOOKUP_REMOVALS_MAX: usize = 100_000;
 
+/// Time that a commit takes for removing such entries: its client waits for it.
+pub const LOOKUP_REMOVAL_TIME: Duration = Duration::from_secs(2);
+
 /// Grace for running transactions when the router stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

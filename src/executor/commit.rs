@@ -4,7 +4,8 @@
 //! are tried; when one of those fails, the client is told which shards have committed, which have not, and of which
 //! nobody knows.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 
@@ -27,8 +28,7 @@ impl Executor {
             return Err(error);
         }
         // Neither KILL nor a client that leaves may cut this off between two shards.
-        let shield = session.shield.clone();
-        shield.store(true, Ordering::Relaxed);
+        let _shielded = Shielded::new(&session.shield);
         let mut beside = session.beside.take();
         let outcome = self.commit_shards(session, beside.as_deref_mut()).await;
         session.returns.forget_used();
@@ -37,7 +37,6 @@ impl Executor {
         if let Some(beside) = beside {
             self.end_beside(session, *beside, outcome.is_ok()).await;
         }
-        shield.store(false, Ordering::Relaxed);
         outcome
     }
 
@@ -111,6 +110,24 @@ impl Executor {
         session.returns.forget_used();
         session.transaction.shards.retain(|shard| !shard.connection.is_broken());
         session.transaction.finish();
+    }
+}
+
+/// Raises the shield until the commit ends, however that happens. One commit may run another.
+struct Shielded {
+    shield: Arc<AtomicBool>,
+    before: bool,
+}
+
+impl Shielded {
+    fn new(shield: &Arc<AtomicBool>) -> Self {
+        Self { shield: Arc::clone(shield), before: shield.swap(true, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Shielded {
+    fn drop(&mut self) {
+        self.shield.store(self.before, Ordering::Relaxed);
     }
 }
 

@@ -67,4 +67,21 @@ impl Executor {
         session.transaction.savepoints.retain(|name| *name != compound.savepoint);
         outcome
     }
+
+    /// Takes a statement back that was dropped before its end; false if none has begun. The transaction may be broken then.
+    pub(super) async fn take_back_compound(&self, session: &mut Session) -> bool {
+        let known = &session.transaction.savepoints;
+        let Some(at) = known.iter().position(|name| name.starts_with(COMPOUND_SAVEPOINT)) else {
+            return false;
+        };
+        // The others belong to statements that this one ran.
+        let savepoint = known[at].clone();
+        if let Some(needs) = session.beside.as_ref().map(|beside| beside.needs) {
+            let mut entries = AtEntries::enter(session, needs);
+            self.take_back_to(entries.session(), &savepoint, |shard| shard.in_transaction).await;
+        }
+        self.take_back_to(session, &savepoint, |shard| shard.in_transaction).await;
+        session.transaction.savepoints.truncate(at);
+        true
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::backend::Killer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::KILL_TIMEOUT;
 use crate::server::Interrupt;
+use crate::session::Session;
 use crate::sql::StatementKind;
 
 impl Executor {
@@ -38,6 +39,7 @@ impl Executor {
             returns.forget_used();
         }
         job.session.is_watched = is_watched;
+        let mut has_used = false;
         let (reason, outcome) = {
             let mut statement = pin!(self.dispatch(job));
             let mut too_late = limit.map(|(limit, reason)| (Box::pin(sleep(limit)), reason));
@@ -71,7 +73,9 @@ impl Executor {
                     // The server's own word for it may pass by undecoded.
                     watch.entry().set_timed_out(self.in_words_of(reason, interrupted()));
                 }
-                outcome = Box::pin(kill_at_servers(returns.give_up(), statement)).await;
+                let used = returns.give_up();
+                has_used = !used.is_empty();
+                outcome = Box::pin(kill_at_servers(used, statement, watch.entry().shield())).await;
             }
             (reason, outcome)
         };
@@ -84,15 +88,38 @@ impl Executor {
             return Err(self.in_words_of(reason, error));
         }
         job.client.end_capture().await;
-        self.recover(job.session).await;
-        if !was_active && job.session.transaction.is_active() && job.session.settings.autocommit {
-            // The statement had begun one of its own.
-            self.rollback(job.session).await;
-        }
+        let is_write =
+            matches!(job.lexed.kind, StatementKind::Load | StatementKind::Call | StatementKind::Execute)
+                || job.lexed.kind.is_dml();
+        let dropped = Dropped { was_active, has_changed: is_write && has_used };
+        Box::pin(self.take_back_dropped(job.session, dropped)).await;
         if matches!(reason, Reason::TransactionTimedOut) {
             return Err(Box::pin(self.end_transaction_in_statement(job.session)).await);
         }
         Err(self.in_words_of(reason, interrupted()))
+    }
+
+    /// After a statement that was dropped in the middle: no COMMIT may keep half of what it did.
+    async fn take_back_dropped(&self, session: &mut Session, dropped: Dropped) {
+        self.recover(session).await;
+        if !session.transaction.is_active() {
+            if session.beside.is_some() {
+                self.rollback(session).await;
+            }
+            return;
+        }
+        if !dropped.was_active && (session.settings.autocommit || dropped.has_changed) {
+            // The statement had begun one of its own.
+            self.rollback(session).await;
+            return;
+        }
+        if session.transaction.check().is_err() || self.take_back_compound(session).await {
+            return;
+        }
+        if dropped.has_changed {
+            self.rollback(session).await;
+            session.transaction.break_off(interrupted());
+        }
     }
 
     /// How long the statement may take, and what ends then.
@@ -154,15 +181,35 @@ enum Reason {
     TransactionTimedOut,
 }
 
+/// A statement that did not end by being killed.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    /// Its transaction was open before.
+    was_active: bool,
+    /// It may have changed something at a server.
+    has_changed: bool,
+}
+
 pub(super) fn interrupted() -> Error {
     Error::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
 }
 
-/// Has the servers end what they do for the statement; `None` if it does not end by that.
+/// Has the servers end what they do for the statement; `None` if it does not end by that. One that is at a commit
+/// meanwhile (`shield`) is waited for.
 async fn kill_at_servers(
     used: Vec<Killer>,
-    statement: Pin<&mut impl Future<Output = Result<()>>>,
+    mut statement: Pin<&mut impl Future<Output = Result<()>>>,
+    shield: &AtomicBool,
 ) -> Option<Result<()>> {
+    let mut outcome = None;
     let kill = join_all(used.iter().map(Killer::kill_query));
-    timeout(KILL_TIMEOUT, join(statement, kill)).await.ok().map(|(outcome, _)| outcome)
+    let both = async {
+        // Both to their ends: a KILL that comes late would meet the next statement.
+        join(async { outcome = Some(statement.as_mut().await) }, kill).await
+    };
+    let _ = timeout(KILL_TIMEOUT, both).await;
+    while outcome.is_none() && shield.load(Ordering::Relaxed) {
+        outcome = timeout(KILL_TIMEOUT, statement.as_mut()).await.ok();
+    }
+    outcome
 }

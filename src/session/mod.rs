@@ -160,6 +160,7 @@ impl Session {
         self.query_log = None;
         self.needs_binary_rows = false;
         self.asks_system_tables = false;
+        self.asks_insert_id = false;
         if let Some(target) = self.target_afterwards.take() {
             self.target = target;
         }

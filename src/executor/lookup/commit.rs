@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
+use tokio::time::timeout;
 
 use super::super::Executor;
 use super::super::commit::{commit_one, non_atomic, roll_back};
@@ -17,6 +18,7 @@ use super::entries::OwnedLookup;
 use crate::engine::{LookupEntry, LookupTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
+use crate::limits::LOOKUP_REMOVAL_TIME;
 use crate::session::Session;
 use crate::session::beside::{AtEntries, Beside, Unneeded};
 use crate::session::transaction::ShardSession;
@@ -110,16 +112,36 @@ impl Executor {
                 return;
             }
             self.faults().pass(FaultPoint::BeforeRemoval).await;
-            for chunk in removed.chunks(REMOVALS_PER_TRANSACTION) {
-                let all: Vec<&Unneeded> = chunk.iter().collect();
-                if self.remove_at_once(session, needs, &all).await.is_err() {
-                    for entry in all {
-                        // One that somebody else is at stays, which does no harm.
-                        let _ = self.remove_at_once(session, needs, &[entry]).await;
-                    }
-                }
+            let removal = self.remove_all(session, needs, &removed);
+            if timeout(LOOKUP_REMOVAL_TIME, removal).await.is_err() {
+                // What was begun: its connections are in the middle of something.
+                self.recover(session).await;
+                session.beside = None;
             }
         })
+    }
+
+    /// What cannot be taken away now stays, which does no harm.
+    async fn remove_all(
+        &self,
+        session: &mut Session,
+        needs: crate::backend::pool::Needs,
+        removed: &[Unneeded],
+    ) {
+        for chunk in removed.chunks(REMOVALS_PER_TRANSACTION) {
+            let all: Vec<&Unneeded> = chunk.iter().collect();
+            let Err(error) = self.remove_at_once(session, needs, &all).await else { continue };
+            if error.kind().is_some() {
+                return;
+            }
+            for entry in all {
+                // A server's refusal concerns the entry that somebody else is at; anything else all of them.
+                let outcome = self.remove_at_once(session, needs, &[entry]).await;
+                if outcome.is_err_and(|error| error.kind().is_some()) {
+                    return;
+                }
+            }
+        }
     }
 
     /// Commits what was written beside; the rest stays locked.

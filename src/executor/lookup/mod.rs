@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::plan::primitive::Route;
 use crate::session::Session;
 use crate::session::beside::{AtEntries, Beside};
-use crate::session::transaction::{Mode, Transaction};
+use crate::session::transaction::{Mode, Pin, Transaction};
 use crate::topology::{KeyspaceId, KeyspaceName};
 use crate::value::Value;
 use crate::vschema::vindex::{ReadLock, VindexDefinition};
@@ -137,8 +137,10 @@ impl Inner<'_> {
         let is_beside = spec.is_consistent
             && session.transaction.is_active()
             && !session.transaction.is_beside
+            // Locked tables are this connection's only.
+            && session.transaction.pins().all(|(_, pin)| pin != Pin::TableLock)
             // All or nothing in mode TWOPC: there the order does not matter.
-            && (session.beside.is_some() || locks && mode_of(session) != Mode::TwoPc);
+            && (session.beside.is_some() || (locks || is_serializable(session)) && mode_of(session) != Mode::TwoPc);
         if is_beside { Side::Beside } else { Side::Within }
     }
 
@@ -155,6 +157,20 @@ impl Inner<'_> {
         let mut detached = Detached::new(&mut *self.session);
         Inner::new(self.executor, detached.session(), self.snapshot, needs).change(text).await
     }
+}
+
+/// Does every read lock what it reads?
+fn is_serializable(session: &Session) -> bool {
+    const NAME: &str = "SERIALIZABLE";
+    let of_session = || {
+        let settings = session.settings.backend();
+        let mut levels = ["transaction_isolation", "tx_isolation"].into_iter();
+        levels.any(|name| {
+            let level = settings.variable(name).map(|level| level.trim_matches('\''));
+            level.is_some_and(|level| level.eq_ignore_ascii_case(NAME))
+        })
+    };
+    session.transaction.characteristics.isolation.map_or_else(of_session, |level| level == NAME)
 }
 
 const NO_LOCK: &str = "";

@@ -51,8 +51,12 @@ impl Executor {
         let mut outcomes = Vec::with_capacity(batch.row_count());
         let mut diagnostics = Diagnostics::default();
         for row in 0..batch.row_count() {
-            let lacking = self.lacks_parent(job, new.links(), told, row).await?;
             let queries = batch.queries(&|index| index == row)?;
+            if queries.is_empty() {
+                // It contradicts a lookup vindex.
+                continue;
+            }
+            let lacking = self.lacks_parent(job, new.links(), told, row).await?;
             let Some(lacking) = lacking else {
                 let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
                 outcomes.extend(inner.access().write(&insert.keyspace, queries).await?);

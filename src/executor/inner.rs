@@ -9,6 +9,7 @@ use super::lookup::Lock;
 use super::place;
 use super::planned::route_keyspace;
 use super::scatter::{SequenceAccess, ShardAccess};
+use super::select_limit;
 use super::session_values::SessionValues;
 use crate::backend::pool::Needs;
 use crate::engine::{
@@ -63,6 +64,13 @@ impl<'a> Inner<'a> {
 
     /// Gives the rows of a query to `sink`; returns their number.
     pub(super) async fn query<S: ResultSink>(&mut self, text: &[u8], sink: &mut S) -> Result<u64> {
+        let before = select_limit::lift(self.session);
+        let outcome = self.whole_query(text, sink).await;
+        self.session.settings_override = before;
+        outcome
+    }
+
+    async fn whole_query<S: ResultSink>(&mut self, text: &[u8], sink: &mut S) -> Result<u64> {
         let lexed = self.lexed(text)?;
         let plan = self.executor.plan_of(self.session, self.snapshot, text, &lexed)?;
         let Primitive::Route(route) = &plan.root else {
@@ -149,7 +157,9 @@ impl<'a> Inner<'a> {
         let run = Run { keyspace: keyspace.name(), parts: &parts, text, args: &arguments, session: &values };
         let tree = Primitive::EachShard(EachShard { query: Query::Original, helpers: 0, typed: None });
         let mut held = HeldRows::default();
+        let before = select_limit::lift(self.session);
         let outcome = engine::execute(&tree, &run, &mut self.access(), &mut held).await;
+        self.session.settings_override = before;
         self.executor.recover(self.session).await;
         outcome.map(|_| held)
     }

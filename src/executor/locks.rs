@@ -35,7 +35,8 @@ impl Executor {
         job.session.transaction.pin_next =
             has_words(job.text, &options, &["GET_LOCK"]).then_some(Pin::AdvisoryLock);
         let releases_all = is_release_of_all(job.text, &options);
-        self.at_one_shard(job, &target, query).await?;
+        // No transaction is about locks: this shard has nothing to commit for them.
+        self.at_one_shard_as(job, &target, query, false).await?;
         if releases_all {
             job.session.transaction.unpin(Pin::AdvisoryLock);
         }

@@ -80,11 +80,16 @@ impl<'a> NewRows<'a> {
         &self.followed.incoming
     }
 
+    /// How many of the statement's lookups are the table's own; those of foreign keys stand behind.
+    fn own_lookups(&self, insert: &Insert) -> usize {
+        let end = insert.lookups.len() - insert.keys_over_shards().len();
+        end.saturating_sub(self.links().len() + self.orders.len() + self.incoming().len())
+    }
+
     /// What rows that have their places refer to.
     pub(super) fn told(&self, insert: &Insert, batch: &InsertBatch<'_>) -> Result<Told> {
         let end = insert.lookups.len() - insert.keys_over_shards().len();
-        let count = self.links().len() + self.orders.len() + self.incoming().len();
-        let told = insert.lookups[..end].get(end.saturating_sub(count)..).unwrap_or_default();
+        let told = insert.lookups[..end].get(self.own_lookups(insert)..).unwrap_or_default();
         let (referring, told) = told.split_at(self.links().len().min(told.len()));
         let (own, referred) = told.split_at(self.orders.len().min(told.len()));
         let by_row = |lookup: &InsertLookup| -> Result<ByRow> {
@@ -143,6 +148,12 @@ impl Executor {
         batch.number(&mut sequences).await?;
         let places = inner.told_places(insert, batch).await?;
         batch.place(&places)?;
+        if matches!(new.way(), Way::Ignore | Way::Replace) {
+            let end = new.own_lookups(insert);
+            for lookup in insert.lookups[..end].iter().filter(|lookup| !lookup.is_owned) {
+                inner.check_unowned(insert, lookup, batch).await?;
+            }
+        }
         let told = new.told(insert, batch)?;
         match new.way() {
             Way::Ignore => return Box::pin(self.add_or_ignore(job, insert, batch, (new, &told))).await,

@@ -222,6 +222,17 @@ impl Executor {
     /// The statement at its only shard: the reply's packets pass through.
     pub(super) async fn at_one_shard(&self, job: &mut Job<'_>, target: &Target, query: &Query) -> Result<()> {
         let is_write = job.is_write();
+        self.at_one_shard_as(job, target, query, is_write).await
+    }
+
+    /// The same; whether it writes is for the caller to say.
+    pub(super) async fn at_one_shard_as(
+        &self,
+        job: &mut Job<'_>,
+        target: &Target,
+        query: &Query,
+        is_write: bool,
+    ) -> Result<()> {
         let Query::Template(template) = query else {
             let payload = match job.execution {
                 Some(execution) => Payload::Execute(job.text, execution),
@@ -258,6 +269,7 @@ impl Executor {
         tree: &Primitive,
         has_begun: &mut bool,
     ) -> Result<()> {
+        let before = job.session.settings_override.clone();
         let limited = super::select_limit::apply(job, parts.len(), tree);
         let tree = limited.as_ref().unwrap_or(tree);
         let counts_all = job.lexed.flags.contains(LexFlags::HAS_SQL_CALC_FOUND_ROWS);
@@ -273,6 +285,7 @@ impl Executor {
             let mut sink = ClientRows { client, status, is_binary, renaming, columns: Vec::new(), has_begun };
             engine::execute_counting(tree, &run, &mut access, &mut sink, counts_all).await
         };
+        job.session.settings_override = before;
         self.recover(job.session).await;
         let row_count = outcome?;
         for error in job.session.tolerated.take().iter().flat_map(Tolerated::take) {

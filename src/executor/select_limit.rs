@@ -5,20 +5,44 @@
 use std::sync::Arc;
 
 use super::job::Job;
+use crate::backend::SessionSettings;
 use crate::plan::primitive::{Limit, Primitive, RouteValue};
+use crate::session::Session;
 use crate::value::Value;
+
+const VARIABLE: &str = "sql_select_limit";
+
+/// As a server has it by default.
+pub(super) const NO_LIMIT: &str = "18446744073709551615";
+
+/// Lifts the limit for what the router reads on behalf of another statement: it is about a client's own SELECT only.
+/// Returns what the session's `settings_override` must be afterwards.
+pub(super) fn lift(session: &mut Session) -> Option<Arc<SessionSettings>> {
+    let before = session.settings_override.clone();
+    let settings = session.statement_settings();
+    if settings.variable(VARIABLE).is_some_and(|limit| limit != NO_LIMIT) {
+        let lifted = settings.variables().map(|(name, value)| match name {
+            VARIABLE => (name, NO_LIMIT),
+            _ => (name, value),
+        });
+        let lifted = SessionSettings::new(lifted, settings.names().cloned());
+        session.settings_override = Some(lifted);
+    }
+    before
+}
 
 /// The tree with the session's limit on top, if it applies. Shards cut their rows by the same variable, unless the
 /// router needs all of them: then they run without it.
 pub(super) fn apply(job: &mut Job<'_>, shard_count: usize, tree: &Primitive) -> Option<Primitive> {
-    let limit = job.session.settings.backend().variable("sql_select_limit")?;
+    let limit = job.session.settings.backend().variable(VARIABLE)?;
     let count: u64 = limit.parse().ok()?;
-    if shard_count == 1 || count == u64::MAX || !job.lexed.kind.is_query() {
+    let is_lifted = job.session.statement_settings().variable(VARIABLE) == Some(NO_LIMIT);
+    if is_lifted || shard_count == 1 || count == u64::MAX || !job.lexed.kind.is_query() {
         return None;
     }
     let is_plain = is_plain(tree);
     if !is_plain || has_limit(tree) {
-        let settings = job.session.settings.with_variable("sql_select_limit", None);
+        let settings = job.session.settings.with_variable(VARIABLE, None);
         job.session.settings_override = Some(Arc::clone(settings.backend()));
     }
     if has_limit(tree) {

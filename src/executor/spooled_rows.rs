@@ -35,7 +35,9 @@ impl Executor {
         let (found_rows, row_count) = (job.session.found_rows, job.session.row_count);
         let diagnostics = job.session.diagnostics.clone();
         job.client.begin_spool(Spool::new(self.options().cursor_space.clone()));
+        let before = super::select_limit::lift(job.session);
         let outcome = Box::pin(self.dispatch(&mut job.inner(text, &lexed))).await;
+        job.session.settings_override = before;
         let spooled = job.client.end_spool().await;
         (job.session.found_rows, job.session.row_count) = (found_rows, row_count);
         job.session.diagnostics = diagnostics;

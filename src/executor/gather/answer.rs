@@ -25,7 +25,7 @@ impl Executor {
         describe: &(dyn Fn(&mut [ColumnDefinition]) + Sync),
         host: &mut PooledConnection,
     ) -> Result<ReplySummary> {
-        host.sync_settings(job.session.settings.backend());
+        host.sync_settings(job.session.statement_settings());
         if super::super::variables::are_named(job) {
             host.queue(&Command::Query(&super::super::variables::assignment(job)));
         }

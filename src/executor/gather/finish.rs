@@ -46,7 +46,7 @@ impl Executor {
                 "averages inside of expressions over several shards",
             )));
         }
-        host.sync_settings(job.session.settings.backend());
+        host.sync_settings(job.session.statement_settings());
         settle(&mut host).await?;
         let described = self.columns_of(job, &finish.description, &mut host).await?;
         let mut create = format!("CREATE TEMPORARY TABLE `{TABLE}` AS ").into_bytes();

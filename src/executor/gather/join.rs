@@ -14,6 +14,7 @@ impl Executor {
             return Ok(false);
         };
         let mut has_begun = false;
+        let before = job.session.settings_override.clone();
         let outcome = match joined {
             Several::Combine(tree) => {
                 self.combine(job, &gather.host, &[], tree, &mut has_begun).await.map(|()| Finished::Done)
@@ -25,7 +26,7 @@ impl Executor {
             Ok(Finished::Done) => Ok(true),
             Ok(Finished::Not(_)) => Ok(false),
             Err(error) if !has_begun && is_about_this_way(&error) => {
-                job.session.settings_override = None;
+                job.session.settings_override = before;
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -374,7 +374,7 @@ impl Executor {
 pub(super) fn gather_settings(job: &Job<'_>) -> Arc<SessionSettings> {
     let mut settings = job.session.settings.with_variable("character_set_results", Some("NULL"));
     if settings.backend().variable("sql_select_limit").is_some() {
-        settings = settings.with_variable("sql_select_limit", Some("18446744073709551615"));
+        settings = settings.with_variable("sql_select_limit", Some(crate::executor::select_limit::NO_LIMIT));
     }
     settings.backend().clone()
 }

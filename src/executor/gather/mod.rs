@@ -205,7 +205,7 @@ impl Executor {
             host.execute(&table.create(true)).await?;
         }
         let text = self.delegated_text(job, gather, &tables, Placeholders::Keep)?;
-        host.sync_settings(job.session.settings.backend());
+        host.sync_settings(job.session.statement_settings());
         super::exchange::settle(&mut host).await?;
         let prepared = host.prepare(&text).await.map_err(|error| with_own_names(error, &tables))?;
         let prepared = Arc::new(prepared.with_columns(&|column| answer::rename(column, &tables)));

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::executor::inner::{HeldRows, Inner};
 use crate::executor::job::Job;
+use crate::executor::select_limit;
 use crate::gateway::Target;
 use crate::value::Value;
 use crate::wire::row::text_fields;
@@ -66,7 +67,9 @@ impl Executor {
     async fn read_captured(&self, job: &mut Job<'_>, text: &[u8]) -> Result<HeldRows> {
         let (found_rows, row_count) = (job.session.found_rows, job.session.row_count);
         let diagnostics = job.session.diagnostics.clone();
+        let before = select_limit::lift(job.session);
         let results = self.captured(job, text, None).await;
+        job.session.settings_override = before;
         (job.session.found_rows, job.session.row_count) = (found_rows, row_count);
         job.session.diagnostics = diagnostics;
         let result = results?.pop().unwrap_or_default();

@@ -266,7 +266,9 @@ impl Writer {
         let rows = rows.join(", ");
         match self.random.below(12) {
             0 => format!("insert ignore into {table} values {rows}"),
-            1 | 2 => format!("replace into {table} values {rows}"),
+            // Whether children feel that a parent is replaced by its like is up to what a server of MySQL 9.7 knows of them: two servers
+            // with the same rows differ, and a reference table's REPLACE is theirs.
+            1 | 2 if table != "fk_colors" => format!("replace into {table} values {rows}"),
             3 => {
                 let set = self.assigned(table);
                 format!("insert into {table} values {rows} on duplicate key update {set}")

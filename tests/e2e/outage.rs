@@ -59,13 +59,14 @@ fn server_death_and_return(environment: &mut Environment) -> Result<(), String> 
     Ok(())
 }
 
-fn until(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+/// Checks until it is so, for a generous while.
+pub fn until(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
     let begin = Instant::now();
     loop {
         match check() {
             Ok(()) => return Ok(()),
             Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

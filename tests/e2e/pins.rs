@@ -1,10 +1,9 @@
 //! What a session leaves behind on its servers ends with it, however it ends: user locks, table locks, temporary tables,
 //! accounts' statements at the chosen server; and procedures where a server is chosen.
 
-use std::time::{Duration, Instant};
-
 use crate::client::{Client, Reply};
 use crate::environment::Environment;
+use crate::outage::until;
 use crate::protocol::Case;
 
 pub const CASES: &[Case] = &[
@@ -14,7 +13,6 @@ pub const CASES: &[Case] = &[
 ];
 
 const COM_RESET_CONNECTION: u8 = 0x1f;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a session ends, or begins anew.
 #[derive(Clone, Copy, Debug)]
@@ -148,15 +146,4 @@ fn value(client: &mut Client, sql: &str) -> Result<String, String> {
 fn expect(client: &mut Client, sql: &str, wanted: &str) -> Result<(), String> {
     let found = value(client, sql)?;
     if found == wanted { Ok(()) } else { Err(format!("{sql}: {found} instead of {wanted}")) }
-}
-
-fn until(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
-    let begin = Instant::now();
-    loop {
-        match check() {
-            Ok(()) => return Ok(()),
-            Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
 }

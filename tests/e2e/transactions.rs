@@ -1,9 +1,10 @@
 //! Transactions that are killed, left, released or lost in a deadlock, over shards and in every mode.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::client::{Client, Reply, ServerError};
 use crate::environment::Environment;
+use crate::outage::until;
 use crate::protocol::Case;
 
 pub const CASES: &[Case] = &[
@@ -17,7 +18,6 @@ pub const CASES: &[Case] = &[
 
 const MODES: [&str; 2] = ["multi", "twopc"];
 const IN_TRANSACTION: u16 = 1;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of `s2`, where the ids 1, 2, 3 and 5 are in `-80`, 4 and 6 in `80-`: facts of the hash vindex.
 fn login(environment: &Environment, mode: &str) -> Result<Client, String> {
@@ -193,17 +193,6 @@ fn any_waiting(watcher: &mut Client) -> Result<(), String> {
 fn settle() -> Result<(), String> {
     std::thread::sleep(Duration::from_millis(200));
     Ok(())
-}
-
-fn until(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
-    let begin = Instant::now();
-    loop {
-        match check() {
-            Ok(()) => return Ok(()),
-            Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
 }
 
 fn number(client: &mut Client, sql: &str) -> Result<String, String> {

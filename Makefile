@@ -4,7 +4,7 @@
 #   make demo ENGINE=mysql       the same on MySQL; ARGS="--fresh --port 3307" goes to `shardgate demo`
 #   make test                    everything that the CI checks
 #   make release                 the fastest binary, built with a profile of its own work: target/profiled/release/shardgate
-#   make bench                   micro benchmarks, then Shardgate beside HAProxy and MySQL Router, all built like that
+#   make bench                   micro benchmarks, then that binary beside HAProxy and MySQL Router
 #   make fmt, make lint
 
 ENGINE ?= auto
@@ -13,7 +13,7 @@ ARGS ?=
 # rustup's directory is not in everybody's PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# What `make release` and `make bench` build with: the profile, and hot code in one place.
+# What `make release` builds with: the profile, and hot code in one place.
 PROFILED := CARGO_TARGET_DIR=target/profiled \
 	RUSTFLAGS="-Cprofile-use=$(CURDIR)/target/profiled/shardgate.profdata -Clink-arg=-Wl,-z,keep-text-section-prefix"
 
@@ -38,7 +38,7 @@ release: toolchain
 	$(PROFILED) cargo build --release --bin shardgate
 
 bench: release
-	$(PROFILED) cargo bench
+	SHARDGATE_BINARY=$(CURDIR)/target/profiled/release/shardgate cargo bench
 
 lint: toolchain
 	cargo fmt --check

@@ -16,12 +16,16 @@ if [ ! -x "$merge" ]; then
     rustup component add llvm-tools
 fi
 
-export CARGO_TARGET_DIR="$folder/counting" RUSTFLAGS="-Cprofile-generate"
+# The same command as that of the final build. A build for a benchmark has the features of development dependencies too, and with
+# them other names of all functions, by which counts are found again.
 # Build scripts and macros count as well: that is of no interest.
-LLVM_PROFILE_FILE="$folder/of-the-build.profraw" cargo bench --bench compare --no-run
+LLVM_PROFILE_FILE="$folder/of-the-build.profraw" CARGO_TARGET_DIR="$folder/counting" RUSTFLAGS="-Cprofile-generate" \
+    cargo build --release --bin shardgate
 rm -rf "$folder/counts" "$folder/of-the-build.profraw"
 # Short statements only: beside loops over a million rows the compiler takes everything that a statement does once for cold.
-LLVM_PROFILE_FILE="$folder/counts/%p.profraw" cargo bench --bench compare -- \
+# The program that makes the load need not be fast.
+SHARDGATE_BINARY="$folder/counting/release/shardgate" LLVM_PROFILE_FILE="$folder/counts/%p.profraw" \
+    cargo bench --profile dev --bench compare -- \
     --targets=shardgate --loads=point-text,point-prepared,scatter,read-write --clients=8 --seconds=5 --repeats=1
 "$merge" merge -o "$folder/shardgate.profdata" "$folder"/counts/*.profraw
 rm -rf "$folder/counts"

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench compare -- [--seconds=5] [--repeats=3] [--clients=1,8,64] [--targets=direct,haproxy,mysqlrouter,shardgate]
 //! [--loads=point-text,point-prepared,range,scatter,read-write,join,groups,stream,memory]`. Times on a shared machine are noise: what counts
-//! is the CPU time per query of the proxy's process, and ratios within one run.
+//! is the CPU time per query of the proxy's process, and ratios within one run. `SHARDGATE_BINARY` names a router to measure
+//! other than the one that cargo has built for this program.
 
 // A benchmark speaks to its reader, and may end by a panic.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark program")]

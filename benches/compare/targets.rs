@@ -18,6 +18,8 @@ pub const TABLE_ROWS: u64 = 10_000;
 const GROUP_COUNT: u64 = 1_000;
 const GROUP_ROWS: u64 = 100;
 const DISTINCT_K: u64 = 1_000;
+/// Names another binary of the router than the one that was built with this program: one with a profile, say.
+const BINARY_VARIABLE: &str = "SHARDGATE_BINARY";
 const START_WAIT: Duration = Duration::from_secs(30);
 const STOP_WAIT: Duration = Duration::from_secs(10);
 const INSERT_ROWS: u64 = 500;
@@ -367,7 +369,8 @@ fn shardgate(folder: &Path, servers: &[Server], names: &[&str]) -> Result<(Comma
             free_address(),
         ),
     )?;
-    let mut command = program(env!("CARGO_BIN_EXE_shardgate"));
+    let binary = std::env::var_os(BINARY_VARIABLE).unwrap_or_else(|| env!("CARGO_BIN_EXE_shardgate").into());
+    let mut command = program(binary);
     command.args(["serve", "--config"]).arg(config);
     Ok((command, address))
 }

@@ -59,6 +59,28 @@ impl LookupTable<'_> {
         Ok(out)
     }
 
+    /// The places that the table has for the values of any of these entries. `lock` goes behind the query.
+    pub fn find_entries(&self, entries: &[&LookupEntry], lock: &str) -> Result<Vec<u8>> {
+        let is_single =
+            |entry: &&LookupEntry| matches!(entry.values.as_slice(), [value] if *value != Value::Null);
+        if entries.iter().all(is_single) {
+            // A list finds shards of a table that is sharded itself.
+            let values: Vec<Value> = entries.iter().flat_map(|entry| entry.values.clone()).collect();
+            return self.find(&values, lock);
+        }
+        let mut out = b"select ".to_vec();
+        self.column(&self.spec.to, &mut out);
+        self.named_table(&mut out);
+        out.extend_from_slice(b" where ");
+        for (index, entry) in entries.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"(" } else { b" or (" });
+            self.condition(&entry.values, &mut out)?;
+            out.push(b')');
+        }
+        out.extend_from_slice(lock.as_bytes());
+        Ok(out)
+    }
+
     /// Adds rows. `is_upsert`: those that are there are written over.
     pub fn add(&self, entries: &[&LookupEntry], is_upsert: bool) -> Result<Vec<u8>> {
         let width = entries.first().map_or(0, |entry| entry.values.len());
@@ -180,35 +202,44 @@ impl LookupTable<'_> {
     }
 }
 
-/// Rows of the owner that have these values: its columns `wanted`, by which their places are computed. `lock` goes behind
-/// the query.
+/// Rows of the owner that have the values of one of these entries: the entry's number among them, then the columns `wanted`,
+/// by which places are computed. `lock` goes behind each entry's part of the query.
 pub fn owners(
     table: &str,
     wanted: &[&str],
     columns: &[&str],
-    values: &[Value],
+    entries: &[&LookupEntry],
     lock: &str,
     no_backslash_escapes: bool,
 ) -> Vec<u8> {
-    let mut out = b"select distinct ".to_vec();
-    for (index, name) in wanted.iter().enumerate() {
-        separate(index, &mut out);
-        quote_identifier(name, &mut out);
-    }
-    out.extend_from_slice(b" from ");
-    quote_identifier(table, &mut out);
-    for (index, (name, value)) in columns.iter().zip(values).enumerate() {
-        out.extend_from_slice(if index == 0 { b" where " } else { b" and " });
-        quote_identifier(name, &mut out);
-        match value {
-            Value::Null => out.extend_from_slice(b" is null"),
-            value => {
-                out.extend_from_slice(b" = ");
-                value.as_ref().render_literal(&mut out, no_backslash_escapes);
+    let mut out = Vec::new();
+    for (number, entry) in entries.iter().enumerate() {
+        out.extend_from_slice(if number == 0 {
+            b"(select distinct "
+        } else {
+            b" union all (select distinct "
+        });
+        out.extend_from_slice(number.to_string().as_bytes());
+        for name in wanted {
+            out.extend_from_slice(b", ");
+            quote_identifier(name, &mut out);
+        }
+        out.extend_from_slice(b" from ");
+        quote_identifier(table, &mut out);
+        for (index, (name, value)) in columns.iter().zip(&entry.values).enumerate() {
+            out.extend_from_slice(if index == 0 { b" where " } else { b" and " });
+            quote_identifier(name, &mut out);
+            match value {
+                Value::Null => out.extend_from_slice(b" is null"),
+                value => {
+                    out.extend_from_slice(b" = ");
+                    value.as_ref().render_literal(&mut out, no_backslash_escapes);
+                }
             }
         }
+        out.extend_from_slice(lock.as_bytes());
+        out.push(b')');
     }
-    out.extend_from_slice(lock.as_bytes());
     out
 }
 
@@ -263,6 +294,23 @@ mod tests {
             |table| table.repoint(&null, &a.id).unwrap(),
             "update `lk`.`idx` set `keyspace_id` = _binary x'40' where `name` = 'c' and `id` is null \
              and `keyspace_id` = _binary x'80'",
+        );
+        check(
+            "lookup",
+            |table| table.find_entries(&[&a, &null], " for update").unwrap(),
+            "select `keyspace_id` from `lk`.`idx` where (`name` = 'a''b' and `id` = 1) or (`name` = 'c' and `id` is null) for update",
+        );
+        let single = LookupEntry { values: vec![Value::text("c")], ..b.clone() };
+        check(
+            "lookup",
+            |table| table.find_entries(&[&single, &single], "").unwrap(),
+            "select `keyspace_id` from `lk`.`idx` where `name` in ('c', 'c')",
+        );
+        check(
+            "lookup",
+            |_| owners("t", &["id", "k"], &["name", "n"], &[&a, &null], " for update", false),
+            "(select distinct 0, `id`, `k` from `t` where `name` = 'a''b' and `n` = 1 for update) union all \
+             (select distinct 1, `id`, `k` from `t` where `name` = 'c' and `n` is null for update)",
         );
         let hashed = entry("c", 2, &[0x16, 0x6b, 0x40, 0xb4, 0x4a, 0xba, 0x4b, 0xd6]);
         check(

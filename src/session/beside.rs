@@ -43,6 +43,14 @@ pub struct Unneeded {
     pub id: KeyspaceId,
 }
 
+impl Unneeded {
+    /// Are both entries of one vindex of one table?
+    pub fn is_of_the_vindex_of(&self, other: &Self) -> bool {
+        (&self.keyspace, &self.table, &self.vindex, &self.columns)
+            == (&other.keyspace, &other.table, &other.vindex, &other.columns)
+    }
+}
+
 impl Beside {
     /// Beside nothing that has happened yet.
     pub fn new(needs: Needs, returns: Returns) -> Self {

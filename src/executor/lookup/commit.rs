@@ -6,6 +6,7 @@
 //! ```
 //! A row can only give a value away early if its shard has no row that needs an entry; otherwise the entries go first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -173,9 +174,9 @@ impl Executor {
             let mut at_entries = AtEntries::enter(session, needs);
             let mut inner = Inner::new(self, at_entries.session(), &snapshot, needs);
             let mut outcome = Ok(());
-            for entry in entries {
+            for of_one_vindex in entries.chunk_by(|one, next| one.is_of_the_vindex_of(next)) {
                 if outcome.is_ok() {
-                    outcome = inner.remove_unneeded(entry, &snapshot).await;
+                    outcome = inner.remove_noted(of_one_vindex, &snapshot).await;
                 }
             }
             outcome
@@ -266,30 +267,31 @@ impl Inner<'_> {
         Ok(())
     }
 
-    /// Takes one entry away if no row needs it. The entry is locked meanwhile: whoever needs it again waits, or is seen.
-    async fn remove_unneeded(&mut self, entry: &Unneeded, snapshot: &Arc<Snapshot>) -> Result<()> {
+    /// Takes entries of one vindex away that no row needs. They are locked meanwhile: whoever needs one again waits, or is
+    /// seen.
+    async fn remove_noted(&mut self, entries: &[&Unneeded], snapshot: &Arc<Snapshot>) -> Result<()> {
+        let Some(first) = entries.first() else { return Ok(()) };
         let tablet_type = self.session.target.tablet_type;
-        let found = snapshot.vschema.find_table(Some(entry.keyspace.as_str()), &entry.table, tablet_type)?;
+        let found = snapshot.vschema.find_table(Some(first.keyspace.as_str()), &first.table, tablet_type)?;
         let mut used = found.table.column_vindexes.iter();
         let is_same = |used: &&crate::vschema::ColumnVindex| {
-            used.vindex.name() == &*entry.vindex
-                && used.columns.len() == entry.columns.len()
-                && used.columns.iter().zip(&entry.columns).all(|(column, known)| column.as_str() == &**known)
+            used.vindex.name() == &*first.vindex
+                && used.columns.len() == first.columns.len()
+                && used.columns.iter().zip(&first.columns).all(|(column, known)| column.as_str() == &**known)
         };
         // The VSchema has changed meanwhile.
         let Some(used) = used.find(is_same) else { return Ok(()) };
         let lookup = OwnedLookup { owner: &found.table, used };
-        let table = self.lookup_table(&entry.keyspace, &used.vindex)?;
-        let known = self.rows(&table.find_entry(&entry.values, LOCK_AT_ONCE)?).await?;
-        let mut places = known.column(0).filter_map(|stored| table.spec.place_of(stored));
-        if !places.any(|place| place == entry.id)
-            || self.has_owner(lookup, &entry.values, &entry.id, LOCK_AT_ONCE).await?
-        {
-            return Ok(());
-        }
-        let gone = LookupEntry { values: entry.values.clone(), id: entry.id.clone() };
-        let text = table.remove(&[&gone])?;
-        self.change(&text).await.map(drop)
+        let table = self.lookup_table(&first.keyspace, &used.vindex)?;
+        let entry_of = |entry: &&Unneeded| LookupEntry { values: entry.values.clone(), id: entry.id.clone() };
+        let entries: Vec<LookupEntry> = entries.iter().map(entry_of).collect();
+        let entries: Vec<&LookupEntry> = entries.iter().collect();
+        let known = self.rows(&table.find_entries(&entries, LOCK_AT_ONCE)?).await?;
+        let places: HashSet<KeyspaceId> =
+            known.column(0).filter_map(|stored| table.spec.place_of(stored)).collect();
+        let there: Vec<&LookupEntry> =
+            entries.into_iter().filter(|entry| places.contains(&entry.id)).collect();
+        self.remove_unneeded(lookup, &table, &there, LOCK_AT_ONCE).await
     }
 }
 

@@ -3,19 +3,24 @@
 //! A lookup table is a set. A row that is there already and leads to the same place is as good as a new one; one that
 //! leads elsewhere, where no owner is any more, is an orphan of a crash and is turned round.
 
+use std::collections::BTreeMap;
+
 use super::super::inner::Inner;
 use super::super::place;
 use crate::backend::Engine;
 use crate::engine::{LookupEntry, LookupTable, field_value, owners, place_of_values};
 use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result, SQLSTATE_DUPLICATE_ENTRY};
 use crate::gateway::Target;
-use crate::topology::{KeyspaceId, KeyspaceName};
+use crate::topology::{KeyspaceId, KeyspaceName, ShardName};
 use crate::value::Value;
 use crate::vschema::vindex::VindexDefinition;
 use crate::vschema::{ColumnVindex, Table};
 
 /// Rows of a lookup table in one statement.
 pub(in super::super) const ENTRIES_PER_STATEMENT: usize = 500;
+
+/// Entries whose owners one statement asks for; each is a query of its own in it.
+const OWNERS_PER_STATEMENT: usize = 100;
 
 /// Locks of rows that stay as they are until the transaction ends.
 const LOCK: &str = " for update";
@@ -92,17 +97,28 @@ impl Inner<'_> {
         if table.spec.autocommit || self.note_removed(lookup, &table, &entries) {
             return Ok(());
         }
-        let mut unneeded = Vec::new();
-        for entry in in_order(entries) {
-            if !self.has_owner(lookup, &entry.values, &entry.id, LOCK).await? {
-                unneeded.push(entry);
-            }
-        }
-        for chunk in unneeded.chunks(ENTRIES_PER_STATEMENT) {
-            let text = table.remove(&chunk.iter().collect::<Vec<_>>())?;
-            self.change(&text).await?;
+        for chunk in in_order(entries).chunks(ENTRIES_PER_STATEMENT) {
+            self.remove_unneeded(lookup, &table, &chunk.iter().collect::<Vec<_>>(), LOCK).await?;
         }
         Ok(())
+    }
+
+    /// Takes those of the entries away that no owner needs.
+    pub(super) async fn remove_unneeded(
+        &mut self,
+        lookup: OwnedLookup<'_>,
+        table: &LookupTable<'_>,
+        entries: &[&LookupEntry],
+        lock: &str,
+    ) -> Result<()> {
+        let needed = self.which_have_owners(lookup, entries, lock).await?;
+        let unneeded = entries.iter().zip(needed).filter(|(_, is_needed)| !is_needed);
+        let unneeded: Vec<&LookupEntry> = unneeded.map(|(entry, _)| *entry).collect();
+        if unneeded.is_empty() {
+            return Ok(());
+        }
+        let text = table.remove(&unneeded)?;
+        self.change(&text).await.map(drop)
     }
 
     /// One row, where several together met one that is there. The owners of `fresh` places are still to come.
@@ -124,7 +140,8 @@ impl Inner<'_> {
             outcome => return outcome.map(drop),
         };
         for old in known {
-            if fresh.contains(&old) || self.has_owner(lookup, &entry.values, &old, LOCK).await? {
+            let there = LookupEntry { values: entry.values.clone(), id: old.clone() };
+            if fresh.contains(&old) || self.has_owner(lookup, &there).await? {
                 continue;
             }
             self.note_giver(lookup, &old)?;
@@ -203,31 +220,48 @@ impl Inner<'_> {
         Ok(rows.column(0).filter_map(|stored| table.spec.place_of(stored)).collect())
     }
 
-    /// Is there a row of the owner with these values at this place?
-    pub(super) async fn has_owner(
+    /// Is there a row of the owner with the entry's values at its place?
+    async fn has_owner(&mut self, lookup: OwnedLookup<'_>, entry: &LookupEntry) -> Result<bool> {
+        Ok(self.which_have_owners(lookup, &[entry], LOCK).await?.contains(&true))
+    }
+
+    /// For each of the entries: is there a row of the owner with its values at its place?
+    pub(super) async fn which_have_owners(
         &mut self,
         lookup: OwnedLookup<'_>,
-        values: &[Value],
-        id: &KeyspaceId,
+        entries: &[&LookupEntry],
         lock: &str,
-    ) -> Result<bool> {
-        let Some(target) = self.target_of(lookup.keyspace(), id)? else { return Ok(false) };
-        let Some(primary) = lookup.owner.primary_vindex() else { return Ok(false) };
+    ) -> Result<Vec<bool>> {
+        let mut answers = vec![false; entries.len()];
+        let Some(primary) = lookup.owner.primary_vindex() else { return Ok(answers) };
         let wanted: Vec<&str> = primary.columns.iter().map(|column| column.as_str()).collect();
         let columns: Vec<&str> = lookup.used.columns.iter().map(|column| column.as_str()).collect();
-        let text = owners(&lookup.owner.name, &wanted, &columns, values, lock, self.no_backslash_escapes());
-        let held = self.rows_at(&target, &text).await?;
-        if primary.vindex.is_lookup() {
-            return Ok(!held.rows.is_empty());
-        }
-        for row in &held.rows {
-            let values = held.columns.iter().zip(row);
-            let values = values.map(|(column, field)| field_value(column, field.as_deref())).collect();
-            if place_of_values(&primary.vindex, values)?.as_ref() == Some(id) {
-                return Ok(true);
+        // Locks are taken shard by shard, by all sessions in the same order.
+        let mut by_target: BTreeMap<ShardName, (Target, Vec<usize>)> = BTreeMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(target) = self.target_of(lookup.keyspace(), &entry.id)? {
+                by_target.entry(target.shard.clone()).or_insert_with(|| (target, Vec::new())).1.push(index);
             }
         }
-        Ok(false)
+        for (target, members) in by_target.into_values() {
+            for members in members.chunks(OWNERS_PER_STATEMENT) {
+                let asked: Vec<&LookupEntry> = members.iter().map(|index| entries[*index]).collect();
+                let table = &lookup.owner.name;
+                let text = owners(table, &wanted, &columns, &asked, lock, self.no_backslash_escapes());
+                let held = self.rows_at(&target, &text).await?;
+                for row in &held.rows {
+                    let index = number_of(row).and_then(|number| members.get(number));
+                    let index =
+                        *index.ok_or_else(|| Error::bug("an owner of an entry that was not asked for"))?;
+                    let fields = held.columns.iter().zip(row).skip(1);
+                    let values =
+                        fields.map(|(column, field)| field_value(column, field.as_deref())).collect();
+                    answers[index] |= primary.vindex.is_lookup()
+                        || place_of_values(&primary.vindex, values)?.as_ref() == Some(&entries[index].id);
+                }
+            }
+        }
+        Ok(answers)
     }
 
     /// The server of a place.
@@ -281,6 +315,11 @@ impl Inner<'_> {
         let message = format!("{before} for key '{index}'");
         Some(Error::from_backend(error.errno(), error.sqlstate(), message.as_bytes()))
     }
+}
+
+/// Which entry's owner this is: the first column of [`owners`].
+fn number_of(row: &[Option<Vec<u8>>]) -> Option<usize> {
+    std::str::from_utf8(row.first()?.as_deref()?).ok()?.parse().ok()
 }
 
 fn is_duplicate(error: &Error) -> bool {

@@ -12,7 +12,7 @@ use crate::plan::semantics::references::lock_words;
 use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, PlanContext};
 use crate::schema::Relation;
-use crate::sql::ast::{Ident, LockClause, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor};
+use crate::sql::ast::{Ident, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor};
 use crate::sql::{LexFlags, LexOptions, Lexed};
 use std::ops::ControlFlow;
 
@@ -26,7 +26,7 @@ pub(crate) fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) ->
     let mut mentions = Mentions::default();
     let _ = statement.visit(&mut mentions);
     let mut edits = Edits::default();
-    for (factor, locks) in &mentions.tables {
+    for (factor, query) in &mentions.tables {
         let TableFactor::Table { name, alias, args: None, .. } = factor else { continue };
         let names = crate::plan::semantics::idents(name)?;
         let (qualifier, name) = match names.as_slice() {
@@ -40,7 +40,7 @@ pub(crate) fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) ->
         let visible = alias.as_ref().map_or(name, |alias| &alias.name);
         let alias = if alias.is_some() { String::new() } else { format!(" as {}", quote(&name.value)) };
         let definition = definition(view.definition.as_deref().unwrap_or_default())?;
-        let lock = lock_of(locks, visible, &source)?;
+        let lock = query.as_ref().map_or(Ok(String::new()), |query| lock_of(query, visible, &source))?;
         edits.replace(range, vec![Piece::text(&format!("({definition}{lock}){alias}"))]);
     }
     mentions.selects.iter().for_each(|select| keep_names(select, &source, &mut edits));
@@ -73,11 +73,11 @@ fn view<'c>(ctx: &'c PlanContext<'_>, qualifier: Option<&str>, name: &str) -> Op
 }
 
 /// Rows of a derived table are not locked, but those that it reads may be.
-fn lock_of(locks: &[LockClause], visible: &Ident, source: &Source<'_>) -> Result<String> {
-    for lock in locks {
+fn lock_of(query: &Query, visible: &Ident, source: &Source<'_>) -> Result<String> {
+    for lock in &query.locks {
         let of = lock.of.as_ref().map(crate::plan::semantics::idents).transpose()?;
         if of.and_then(|names| names.last().copied()).is_none_or(|name| name.value == visible.value) {
-            return Ok(lock_words(lock, source));
+            return Ok(lock_words(lock, query, source));
         }
     }
     Ok(String::new())
@@ -114,10 +114,10 @@ fn with(text: &[u8], range: Range<usize>, edits: &Edits) -> Vec<u8> {
 /// What a statement names.
 #[derive(Default)]
 struct Mentions {
-    /// With the locks that the query around takes.
-    tables: Vec<(TableFactor, Vec<LockClause>)>,
+    /// With the query around, which may lock rows.
+    tables: Vec<(TableFactor, Option<Query>)>,
     ctes: Vec<String>,
-    locks: Vec<Vec<LockClause>>,
+    queries: Vec<Query>,
     selects: Vec<Select>,
 }
 
@@ -140,20 +140,19 @@ impl Visitor for Mentions {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
         self.ctes.extend(ctes.map(|cte| cte.alias.name.value.clone()));
-        self.locks.push(query.locks.clone());
+        self.queries.push(query.clone());
         self.note_selects(&query.body);
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.locks.pop();
+        self.queries.pop();
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if matches!(factor, TableFactor::Table { .. }) {
-            let locks = self.locks.last().cloned().unwrap_or_default();
-            self.tables.push((factor.clone(), locks));
+            self.tables.push((factor.clone(), self.queries.last().cloned()));
         }
         ControlFlow::Continue(())
     }

@@ -146,6 +146,10 @@ fn without_parentheses<'q>(
             merged.limit_clause.clone_from(&query.limit_clause);
             merged.fetch.clone_from(&query.fetch);
         }
+        if merged.locks.is_empty() {
+            merged.locks.clone_from(&query.locks);
+            merged.settings.clone_from(&query.settings);
+        }
         let Some(parentheses) = source.strip_parentheses() else { break };
         parentheses.into_iter().for_each(|range| edits.remove(range));
         query = Cow::Owned(merged);

@@ -24,6 +24,7 @@ mod table;
 mod write;
 
 use cursor::Cursor;
+pub(crate) use query::lock_wait;
 
 /// Text that the parser does not understand. That need not mean that a server does not: where one place is
 /// certain, the text may still be sent there.

@@ -3,9 +3,9 @@
 //! <https://dev.mysql.com/doc/refman/9.0/en/query-expression.html> in the MySQL manual's chapter on `SELECT`.
 
 use sqlparser::ast::{
-    Cte, Expr, Fetch, LimitClause, LockClause, LockType, NonBlock, Offset, OffsetRows, OrderBy, OrderByExpr,
-    OrderByKind, OrderByOptions, OrderBySort, Parens, Query, SetExpr, SetOperator, SetQuantifier, Statement,
-    Table, TableAlias, Values, With,
+    Cte, Expr, Fetch, Ident, LimitClause, LockClause, LockType, NonBlock, Offset, OffsetRows, OrderBy,
+    OrderByExpr, OrderByKind, OrderByOptions, OrderBySort, Parens, Query, SetExpr, SetOperator,
+    SetQuantifier, Setting, Statement, Table, TableAlias, Values, With,
 };
 
 use super::cursor::{Cursor, Parse};
@@ -15,6 +15,19 @@ use crate::sql::token::TokenKind;
 /// `INTERSECT` binds tighter than the others.
 const SET_STRENGTH: u8 = 1;
 const INTERSECT_STRENGTH: u8 = 2;
+
+/// The setting of a query that is the `WAIT` of its locks.
+const LOCK_WAIT: &str = "WAIT";
+
+/// How long the locks of a query are waited for, where it says so: MariaDB's `FOR UPDATE WAIT 3`.
+pub(crate) fn lock_wait(query: &Query) -> Option<&Expr> {
+    query
+        .settings
+        .iter()
+        .flatten()
+        .find(|setting| setting.key.value == LOCK_WAIT)
+        .map(|setting| &setting.value)
+}
 
 impl Cursor<'_> {
     /// A whole query, or `WITH … UPDATE/DELETE`.
@@ -45,6 +58,9 @@ impl Cursor<'_> {
                 self.trailing_into(&mut query.body)?;
             } else if let Some(mut locks) = self.locks()? {
                 query.locks.append(&mut locks);
+                if query.settings.is_none() && self.take("WAIT") {
+                    query.settings = Some(vec![self.wait()?]);
+                }
             } else {
                 return Ok(query);
             }
@@ -237,6 +253,14 @@ impl Cursor<'_> {
         Ok(Some(
             tables.into_iter().map(|table| LockClause { lock_type, of: Some(table), nonblock }).collect(),
         ))
+    }
+
+    /// The seconds behind MariaDB's `WAIT`, for which the tree has no other place.
+    fn wait(&mut self) -> Parse<Setting> {
+        if !self.at_kind(TokenKind::Integer) {
+            return self.fail("a number of seconds");
+        }
+        Ok(Setting { key: Ident::new(LOCK_WAIT), value: self.limit_value()? })
     }
 
     fn nonblock(&mut self) -> Parse<Option<NonBlock>> {

@@ -73,6 +73,8 @@ pub(in crate::sql) const QUERIES: &[&str] = &[
     "select a from t lock in share mode",
     "select a from t for share",
     "select a from t for update of t nowait",
+    "select a from t for update wait 3",
+    "select a from (select b from t lock in share mode wait 10) as x for update",
     "select a from t1, t2 for share of t1 skip locked for update of t2",
     "select a, b into @a, @b from t where c = 1",
     "select a from t where b = 1 limit 1 into @a",

@@ -7,6 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::Writer;
+use crate::sql::parse::lock_wait;
 
 impl Writer {
     pub(super) fn query(&mut self, query: &Query) {
@@ -32,6 +33,10 @@ impl Writer {
         }
         for lock in &query.locks {
             self.lock(lock);
+        }
+        if let Some(seconds) = lock_wait(query) {
+            self.raw(" WAIT ");
+            self.expression(seconds);
         }
     }
 

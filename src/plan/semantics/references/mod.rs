@@ -24,6 +24,7 @@ use crate::sql::ast::{
     NamedWindowExpr, NonBlock, ObjectName, OrderBy, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, With,
 };
+use crate::sql::parse::lock_wait;
 use frame::Frame;
 use search::Search;
 
@@ -94,8 +95,8 @@ pub(crate) fn collect(
     Ok(References { references, analysis, edits, repeats_arguments })
 }
 
-/// The words of a lock, as both engines know them: ` for update nowait`.
-pub(crate) fn lock_words(lock: &LockClause, source: &Source<'_>) -> String {
+/// The words of a lock of `query`, as both engines know them: ` for update nowait`.
+pub(crate) fn lock_words(lock: &LockClause, query: &Query, source: &Source<'_>) -> String {
     // MariaDB knows the older words only.
     let is_for_share = (1..source.tokens().len())
         .any(|at| source.is_keyword(at, "share") && source.is_keyword(at - 1, "for"));
@@ -109,7 +110,10 @@ pub(crate) fn lock_words(lock: &LockClause, source: &Source<'_>) -> String {
         Some(NonBlock::SkipLocked) => " skip locked",
         None => "",
     };
-    format!("{words}{nonblock}")
+    match lock_wait(query) {
+        Some(seconds) => format!("{words} wait {seconds}"),
+        None => format!("{words}{nonblock}"),
+    }
 }
 
 /// A version of the statement's text: the statement itself, or a copy of a common table expression.
@@ -212,15 +216,15 @@ impl Walk<'_> {
             }
         }
         for lock in &query.locks {
-            self.lock(lock, first)?;
+            self.lock(lock, query, first)?;
         }
         Ok(())
     }
 
-    fn lock(&mut self, lock: &LockClause, first: usize) -> Result<()> {
+    fn lock(&mut self, lock: &LockClause, query: &Query, first: usize) -> Result<()> {
         let of = lock.of.as_ref().map(idents).transpose()?;
         let name = of.and_then(|names| names.last().map(|name| name.value.clone()));
-        let words = lock_words(lock, self.source);
+        let words = lock_words(lock, query, self.source);
         for reference in &mut self.references[first..] {
             if name.as_ref().is_none_or(|name| **name == *reference.alias) {
                 reference.lock.clone_from(&words);

@@ -87,7 +87,9 @@ impl Executor {
             }
             let held = matches!(lease, Lease::Held(_));
             drop(lease);
-            self.gateway().report_failure(target);
+            if error.kind() != Some(ErrorKind::QueryInterrupted) {
+                self.gateway().report_failure(target);
+            }
             let may_retry = error.retry() == Retry::FreshConnection && attempt < FRESH_ATTEMPTS_MAX;
             if held {
                 self.lose_shard(job.session, target, &error);
@@ -239,6 +241,7 @@ async fn exchange(
     let renaming = super::renaming::of(job, &target.keyspace);
     let options = names_variables.then(|| job.session.settings.lex_options());
     let (asks_insert_id, known_id) = (job.session.asks_insert_id, job.session.last_insert_id);
+    let changes = !job.lexed.is_read_only_query();
     let connection = lease.connection(&mut job.session.transaction);
     if let Some(assignment) = assignment {
         connection.queue(&Command::Query(&assignment));
@@ -273,7 +276,7 @@ async fn exchange(
     let preludes = connection.owed_count() - 1;
     connection.flush().await?;
     for _ in 0..preludes {
-        connection.receive_ok().await.map_err(prelude_failed)?;
+        connection.receive_ok().await.map_err(|error| prelude_of(error, changes))?;
     }
     let mut scanner = connection.scanner(ReplyKind::Query, binary);
     if job.client.sequence() != 1 {
@@ -318,14 +321,23 @@ fn queue_execute(
     }
 }
 
-/// Sends what is queued and receives the replies.
+/// Sends what is queued and receives the replies. The statement itself has not been sent.
 pub(super) async fn settle(connection: &mut crate::backend::BackendConnection) -> Result<()> {
     let owed = connection.owed_count();
     connection.flush().await?;
     for _ in 0..owed {
-        connection.receive_ok().await.map_err(prelude_failed)?;
+        connection.receive_ok().await.map_err(|error| prelude_of(error, false))?;
     }
     Ok(())
+}
+
+/// A KILL that met the prelude ends a statement as one that meets the statement itself, unless that may have been `sent`
+/// along and may change something: then nobody knows what it did.
+fn prelude_of(error: Error, is_sent_write: bool) -> Error {
+    if error.errno() == ErrorKind::QueryInterrupted.errno() && !is_sent_write {
+        return super::interrupt::interrupted();
+    }
+    prelude_failed(error)
 }
 
 /// A server refused settings that another has accepted, or BEGIN: what was sent along may have run all the same.
@@ -353,5 +365,22 @@ impl ReplySink for ClientSink<'_> {
     fn reworded(&self, error: &Error) -> Option<Error> {
         let names = KeyspaceNames::for_target(self.session_target, self.snapshot, self.keyspace)?;
         names.reworded(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_of_the_prelude_is_a_kill_of_the_statement_unless_it_may_have_written() {
+        let check = |errno: u16, is_sent_write: bool, expected: ErrorKind| {
+            let error = Error::from_backend(errno, *b"HY000", b"what the server says");
+            assert_eq!(prelude_of(error, is_sent_write).kind(), Some(expected), "{errno} {is_sent_write}");
+        };
+        check(1317, false, ErrorKind::QueryInterrupted);
+        check(1317, true, ErrorKind::BackendLost);
+        check(1193, false, ErrorKind::BackendLost);
+        check(1193, true, ErrorKind::BackendLost);
     }
 }

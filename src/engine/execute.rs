@@ -241,6 +241,21 @@ pub(super) struct Nodes<'p> {
     stages: Vec<&'p Primitive>,
 }
 
+impl Nodes<'_> {
+    /// Does a limit let no row pass?
+    pub(super) fn want_nothing(&self, run: &Run<'_>) -> Result<bool> {
+        for node in &self.stages {
+            if let Primitive::Limit(limit) = node
+                && let Some(count) = &limit.count
+                && count_of(count, run.args)? == 0
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// Where rows come from.
 #[derive(Clone, Copy)]
 enum Leaf<'p> {

@@ -43,7 +43,9 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     let [outer, inner] = &join.sides;
     let described = describe(join, run, executor).await?;
     let nulls = Nulls::ask(join, run, executor).await?;
-    let streams = executor.stream(&outer.keyspace, queries(outer, run, None)?).await?;
+    // Of `LIMIT 0` only the columns are wanted.
+    let nothing = nodes.want_nothing(run)?.then(List::new);
+    let streams = executor.stream(&outer.keyspace, queries(outer, run, nothing.as_ref())?).await?;
     let mut rows = Rows { columns: columns_of(&streams)?, bytes: Vec::new(), ends: Vec::new() };
     let mut held = Held::default();
     if run.session.lifts_row_limit() {
@@ -58,7 +60,11 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     drop(source);
 
     let mut meeting: Option<Meeting<'_>> = None;
-    let lists = if join.asks_by_values() { rows.lists(inner)? } else { vec![None] };
+    let lists = match nothing {
+        Some(nothing) => vec![Some(nothing)],
+        None if join.asks_by_values() => rows.lists(inner)?,
+        None => vec![None],
+    };
     for list in lists {
         let streams = executor.stream(&inner.keyspace, queries(inner, run, list.as_ref())?).await?;
         let meeting = match &mut meeting {

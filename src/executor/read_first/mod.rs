@@ -29,6 +29,7 @@ use crate::engine::{self, WriteOutcome, sum, value_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::plan::primitive::{Change, Query, ReadFirst, Update};
+use crate::sql::ident::quoted;
 use crate::topology::Keyspace;
 use crate::value::Value;
 
@@ -131,6 +132,9 @@ impl Executor {
         targets: &[KeyedTarget<'_>],
         in_order: bool,
     ) -> Result<Vec<u8>> {
+        if let ([target], true) = (targets, plan.in_sequence) {
+            return self.text_in_sequence(job, plan, target);
+        }
         let mut text = self.render(job, &plan.with, Placeholders::Inline)?;
         text.extend_from_slice(if text.is_empty() { b"select " } else { b" select " });
         let lists: Vec<String> = targets.iter().map(KeyedTarget::select_list).collect();
@@ -151,6 +155,36 @@ impl Executor {
             text.extend_from_slice(format!(" order by {}", key.join(", ")).as_bytes());
         }
         text.extend_from_slice(b" for update");
+        Ok(text)
+    }
+
+    /// The query that finds the rows and evaluates their values one after the other: a derived table with a limit is
+    /// complete, and in order, before any of them is evaluated.
+    fn text_in_sequence(&self, job: &Job<'_>, plan: &ReadFirst, target: &KeyedTarget<'_>) -> Result<Vec<u8>> {
+        let mut text = format!("select {}", target.select_list()).into_bytes();
+        for (index, value) in plan.values.iter().enumerate() {
+            text.extend_from_slice(b", ");
+            text.extend_from_slice(&self.render(job, value, Placeholders::Inline)?);
+            text.extend_from_slice(format!(" as `_value{index}`").as_bytes());
+        }
+        let columns = target.shape.columns.iter().map(|column| target.column(&column.name));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        text.extend_from_slice(format!(" from (select {columns} from ").as_bytes());
+        text.extend_from_slice(&self.render(job, &plan.from, Placeholders::Inline)?);
+        if !plan.is_ordered {
+            if !target.is_unique {
+                return Err(Error::unsupported(
+                    "assignment to a user variable by rows that have no order, over several shards",
+                ));
+            }
+            // As one server reads a whole table.
+            let key: Vec<String> = target.key.iter().map(|column| target.column(column)).collect();
+            text.extend_from_slice(format!(" order by {}", key.join(", ")).as_bytes());
+        }
+        if plan.limit.is_none() {
+            text.extend_from_slice(format!(" limit {}", u64::MAX).as_bytes());
+        }
+        text.extend_from_slice(format!(" for update) as {}", quoted(&target.plan.alias)).as_bytes());
         Ok(text)
     }
 

@@ -7,6 +7,7 @@ use crate::executor::inner::{HeldRows, Inner};
 use crate::executor::job::Job;
 use crate::executor::select_limit;
 use crate::gateway::Target;
+use crate::sql::LexFlags;
 use crate::value::Value;
 use crate::wire::row::text_fields;
 use crate::wire::{CapturedResult, Malformed};
@@ -55,6 +56,10 @@ impl Executor {
     /// The same, as they are.
     pub(in crate::executor) async fn held_rows(&self, job: &mut Job<'_>, text: &[u8]) -> Result<HeldRows> {
         self.check_scatter_of(job, text)?;
+        if job.lexed.flags.contains(LexFlags::HAS_ASSIGNMENT | LexFlags::HAS_USER_VARIABLE) {
+            // A server needs the session's variables, and what they become is the session's.
+            return self.read_captured(job, text).await;
+        }
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
         let rows = Inner::new(self, &mut *job.session, &snapshot, needs).rows(text).await;
         match rows {

@@ -26,6 +26,8 @@ pub struct ReadFirst {
     pub is_joined: bool,
     /// ORDER BY or LIMIT decides in which order rows are read.
     pub is_ordered: bool,
+    /// Values assign variables that they read: they are evaluated row by row, in the order of the rows.
+    pub in_sequence: bool,
     /// Where the statement goes as it is, if no row of it has to move; `None` if it never can.
     pub whole: Option<Box<Route>>,
     /// The tables that are changed, in the order of the statement.

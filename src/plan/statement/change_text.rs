@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::plan::primitive::Template;
+use crate::plan::primitive::{Piece, Template};
+use crate::plan::semantics::session;
 use crate::plan::source::{Edits, Source};
 use crate::sql::TokenKind;
 
@@ -76,7 +77,16 @@ impl ChangeText {
 
     /// A part of the text in the client's own words: only arguments are cut out.
     pub(super) fn own_words(source: &Source<'_>, range: &Range<usize>) -> Template {
-        source.pieces(range.clone(), &Edits::default())
+        let mut edits = Edits::default();
+        if session::assigns(source) {
+            // Their values change from row to row: they are no arguments.
+            let variables = source.tokens().iter().filter(|token| token.kind == TokenKind::UserVariable);
+            for token in variables {
+                let range = token.span.range();
+                edits.replace(range.clone(), vec![Piece::text(&source.slice(range))]);
+            }
+        }
+        source.pieces(range.clone(), &edits)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn plan(
     let host = host(&found.references).ok_or_else(|| Error::unsupported(reason))?;
     let mentioned = Mentioned::of(source);
     // Which rows a server looks at counts where it assigns to variables on the way.
-    let counts_rows = session::assigns(source);
+    let counts_rows = session::assigns(source) && !assigns_behind_limit(source, query);
     let inputs = found.references.iter().enumerate().map(|(index, reference)| {
         let routing = place::of_instance(index, &found.analysis);
         let mut input = input(reference, routing, &mentioned);
@@ -68,6 +68,26 @@ pub(super) fn plan(
         reason: reason.into(),
         joined,
     })
+}
+
+/// Are variables assigned only when a derived table has been made, of whose rows all are looked at?
+fn assigns_behind_limit(source: &Source<'_>, query: &ast::Query) -> bool {
+    let ast::SetExpr::Select(select) = &*query.body else { return false };
+    let is_plain = select.selection.is_none()
+        && select.having.is_none()
+        && select.distinct.is_none()
+        && matches!(&select.group_by, ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
+        && query.order_by.is_none()
+        && query.limit_clause.is_none();
+    let [from] = select.from.as_slice() else { return false };
+    let ast::TableFactor::Derived { lateral: false, subquery, .. } = &from.relation else { return false };
+    let ast::SetExpr::Select(inner) = &*subquery.body else { return false };
+    let Some(begin) = source.token_at(inner.select_token.0.span.start) else { return false };
+    let assigns = |index: usize| source.tokens()[index].kind == TokenKind::Assign;
+    is_plain
+        && from.joins.is_empty()
+        && subquery.limit_clause.is_some()
+        && !(begin..source.tokens().len()).any(assigns)
 }
 
 fn is_view(ctx: &PlanContext<'_>, reference: &Reference) -> bool {

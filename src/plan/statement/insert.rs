@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::assigned_variables;
+use super::change_text::ChangeText;
 use super::insert_text::{Form, InsertText};
 use super::{route_plan, update};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +35,9 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
         LexFlags::HAS_SESSION_FUNCTION | LexFlags::HAS_SYSTEM_VARIABLE | LexFlags::HAS_USER_VARIABLE;
     if goes_whole && lexed.flags.intersects(session) {
         session::replace(&Source::new(text, lexed, ctx.options)?, &|_| false, &mut edits)?;
+    } else if insert.form == Form::Select && session::assigns(&insert.source) {
+        // The query assigns as it would by itself.
+        session::replace_anywhere(&insert.source, &|_| false, &mut edits)?;
     } else {
         session::replace(&insert.source, &|_| false, &mut edits)?;
     }
@@ -397,8 +402,10 @@ fn select_rows(
     mut edits: Edits,
 ) -> Result<InsertRows> {
     let source = &insert.source;
-    if source.lexed().flags.contains(LexFlags::HAS_ASSIGNMENT) {
-        return Err(Error::unsupported("assignments to variables in an INSERT … SELECT over several shards"));
+    let assigns = session::assigns(source);
+    let is_insert_id = source.tokens().iter().any(|token| token.is_word(source.text(), "last_insert_id"));
+    if source.lexed().flags.contains(LexFlags::HAS_ASSIGNMENT) && (!assigns || is_insert_id) {
+        return Err(Error::unsupported("LAST_INSERT_ID(…) in an INSERT … SELECT over several shards"));
     }
     if let Some(columns) = columns {
         add_columns(insert, generated, columns, &mut edits);
@@ -408,7 +415,10 @@ fn select_rows(
     let mut head = plain_text(source, &(source.range().start..start), &edits)?.into_vec();
     head.truncate(head.trim_ascii_end().len());
     head.extend_from_slice(b" values");
-    let query = source.pieces(start..end, &Edits::default());
+    if assigns && assigned_variables::are_named(source, &(end..source.range().end)) {
+        return Err(Error::unsupported(session::ASSIGNS));
+    }
+    let query = ChangeText::own_words(source, &(start..end));
     let tail = source.pieces(end..source.range().end, &edits);
     let columns = columns.and_then(|columns| u32::try_from(columns.len()).ok());
     Ok(InsertRows::Select { head: head.into(), query, tail, columns })

@@ -1,6 +1,7 @@
 //! One file per kind of statement: from text to plan.
 
 mod added_keys;
+mod assigned_variables;
 mod change_text;
 mod create_view;
 mod ddl;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::assigned_variables::{self, Sequence};
 use super::change_text::ChangeText;
 use crate::error::{Error, Result};
 use crate::plan::primitive::{
@@ -11,7 +12,7 @@ use crate::plan::primitive::{
 };
 use crate::plan::semantics::conjunct::constant;
 use crate::plan::semantics::walk::{self, Part, bare};
-use crate::plan::semantics::{Analysis, Scope};
+use crate::plan::semantics::{Analysis, Scope, session};
 use crate::plan::source::Source;
 use crate::plan::{FoundTable, PlanContext};
 use crate::sql::ast::{self, Expr, Ident, ObjectName, TableFactor, TableWithJoins};
@@ -186,7 +187,7 @@ impl Given<'_> {
             |index: &usize| self.target(*index, Change::Delete { modifiers: text.modifiers.as_str().into() });
         let targets = targets.iter().map(change).collect::<Result<_>>()?;
         let from = ChangeText::own_words(self.source, &text.tables);
-        Ok(self.read_first(text, from, Vec::new(), targets))
+        self.read_first(text, from, Vec::new(), targets)
     }
 
     /// An UPDATE.
@@ -194,10 +195,12 @@ impl Given<'_> {
         if text.values.len() != assignments.len() {
             return Err(Error::bug("another number of values than of columns in SET"));
         }
+        let assigns = session::assigns(self.source);
         let mut values = Vec::new();
         let mut targets: Vec<(usize, Vec<Assigned>)> = Vec::new();
         for (position, (assignment, range)) in assignments.iter().zip(&text.values).enumerate() {
-            let value = if self.is_own(assignment)? {
+            let names_variables = assigns && assigned_variables::are_named(self.source, range);
+            let value = if !names_variables && self.is_own(assignment)? {
                 AssignedValue::Expression(self.source.pieces(range.clone(), &self.analysis.all_edits()))
             } else {
                 refuse_changed_columns(assignment, &assignments[..position])?;
@@ -246,7 +249,7 @@ impl Given<'_> {
                 piece => from.pieces.push(piece),
             }
         }
-        Ok(self.read_first(text, from, values, targets))
+        self.read_first(text, from, values, targets)
     }
 
     fn read_first(
@@ -255,14 +258,19 @@ impl Given<'_> {
         from: crate::plan::primitive::Template,
         values: Vec<crate::plan::primitive::Template>,
         targets: Vec<Target>,
-    ) -> ReadFirst {
+    ) -> Result<ReadFirst> {
+        let in_sequence = match assigned_variables::sequence(self.source, text)? {
+            Sequence::Any => false,
+            Sequence::Rows if self.scope.sources.len() == 1 && text.with.is_empty() => true,
+            Sequence::Rows => return Err(Error::unsupported(session::ASSIGNS)),
+        };
         let mut keyspaces = self.analysis.tables.iter().map(|(keyspace, _)| keyspace);
         let first = keyspaces.next().cloned().flatten();
         let check = first.filter(|first| {
             !self.analysis.places.system && keyspaces.all(|other| other.as_ref() == Some(first))
         });
         let query: Query = self.source.query(&self.analysis.all_edits());
-        ReadFirst {
+        Ok(ReadFirst {
             check: check.map(|keyspace| Check { keyspace, query }),
             with: ChangeText::own_words(self.source, &text.with),
             from,
@@ -270,9 +278,10 @@ impl Given<'_> {
             limit: self.limit.and_then(constant),
             is_joined: self.scope.sources.len() > 1,
             is_ordered: self.is_ordered,
+            in_sequence,
             whole: None,
             targets,
-        }
+        })
     }
 
     fn target(&self, index: usize, change: Change) -> Result<Target> {

@@ -156,8 +156,7 @@ pub(super) fn finish(
     }
     let reads = || match () {
         () if form.returns => Err(Error::unsupported("RETURNING over several shards")),
-        // Assignments would happen when rows are read, or on each shard by itself.
-        () if session::assigns(source) => Err(Error::unsupported(session::ASSIGNS)),
+        () if form.reads_first && session::assigns(source) => Err(Error::unsupported(session::ASSIGNS)),
         () if analysis.blocker.as_deref() == Some(relevance::COUNTS) => {
             Err(Error::unsupported(relevance::COUNTS))
         }

@@ -9,6 +9,7 @@ use super::job::Job;
 use super::lookup::Lock;
 use super::place;
 use super::planned::Placed;
+use super::prepared::Preparation;
 use crate::error::{Error, Result};
 use crate::gateway::Target;
 use crate::plan::Plan;
@@ -50,10 +51,7 @@ impl Executor {
                     let Primitive::Gather(gather) = &plan.root else {
                         return Err(Error::bug("a gather that is none"));
                     };
-                    if runs {
-                        return Err(Error::unsupported("running an EXPLAIN over several keyspaces"));
-                    }
-                    return Box::pin(self.explain_gathered(&mut inner, prefix, gather)).await;
+                    return Box::pin(self.explain_gathered(&mut inner, prefix, gather, runs)).await;
                 }
                 Explained::At(target, text, is_one) => Some((target, text, is_one)),
                 Explained::Unknown => None,
@@ -108,6 +106,16 @@ impl Executor {
             Err(_) => Explained::At(any_shard(inner, keyspace)?, text, false),
         })
     }
+}
+
+/// What is prepared in the place of an EXPLAIN that no server can prepare: whatever is explained, the answer has the same
+/// columns.
+pub(super) fn stand_in(job: &Job<'_>, refused: Error) -> Result<Preparation> {
+    let Some(start) = statement_in(job.text, &job.session.settings.lex_options()) else { return Err(refused) };
+    let mut text = job.text[..start].to_vec();
+    text.extend_from_slice(b"select 1");
+    (0..job.lexed.placeholder_count).for_each(|_| text.extend_from_slice(b", ?"));
+    Ok(Preparation::AtServer(any_shard(job, None)?, text))
 }
 
 /// Where an explained statement goes.

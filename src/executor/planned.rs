@@ -491,7 +491,12 @@ impl Executor {
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {
             return Ok(Preparation::AtServer(target, job.text.to_vec()));
         }
-        let plan = self.plan(job)?;
+        let plan = match self.plan(job) {
+            Err(error) if job.lexed.kind == StatementKind::Explain && is_not_understood(&error) => {
+                return super::explain::stand_in(job, error);
+            }
+            plan => plan?,
+        };
         let (keyspace, query) = match &plan.root {
             Primitive::Gather(gather) => return Ok(Preparation::Gathered(Box::new(gather.clone()))),
             Primitive::Route(route) => (route.keyspace.as_ref(), Some(&route.query)),

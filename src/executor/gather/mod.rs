@@ -106,8 +106,7 @@ impl Executor {
             return Err(Error::unsupported(format!("{} (allow_gather is off)", gather.reason)));
         }
         let mut outcome = self.try_gather(job, gather, true).await;
-        if matches!(&outcome, Err(error) if error.errno() == ERRNO_DUPLICATE_ENTRY && error.kind().is_none())
-        {
+        if matches!(&outcome, Err(error) if is_duplicate(error)) {
             // A key that is unique on each shard only.
             self.recover(job.session).await;
             outcome = self.try_gather(job, gather, false).await;
@@ -166,18 +165,7 @@ impl Executor {
             false => Placeholders::Keep,
         };
         let text = self.delegated_text(job, gather, tables, placeholders)?;
-        let mut values = Values::default();
-        self.values_at_host(job, gather, tables, &mut values, host).await?;
-        let mut left: Vec<usize> = (0..tables.len()).filter(|index| !tables[*index].stays).collect();
-        while let Some(index) = values.next(gather, &left) {
-            left.retain(|other| *other != index);
-            host.execute(&tables[index].create(is_unique)).await?;
-            let wanted = values.begin(gather, index, &tables[index]);
-            let restriction = values.restriction(gather, index, tables);
-            let mut load = Load { gather, index, tables, restriction, wanted, values: &mut values, gathered };
-            self.load(job, &mut load, host).await?;
-            self.recover(job.session).await;
-        }
+        self.fill(job, gather, tables, host, is_unique, gathered).await?;
         if job.session.settings.gather_notes {
             let Gathered { rows, bytes } = *gathered;
             let (host, reason) = (&gather.host, &gather.reason);
@@ -194,6 +182,31 @@ impl Executor {
             columns.iter_mut().for_each(|column| answer::rename(column, tables));
         };
         self.answer(job, &text, placeholders, &rename, host).await
+    }
+
+    /// Makes the tables and copies the rows.
+    async fn fill(
+        &self,
+        job: &mut Job<'_>,
+        gather: &Gather,
+        tables: &[GatheredTable],
+        host: &mut PooledConnection,
+        is_unique: bool,
+        gathered: &mut Gathered,
+    ) -> Result<()> {
+        let mut values = Values::default();
+        self.values_at_host(job, gather, tables, &mut values, host).await?;
+        let mut left: Vec<usize> = (0..tables.len()).filter(|index| !tables[*index].stays).collect();
+        while let Some(index) = values.next(gather, &left) {
+            left.retain(|other| *other != index);
+            host.execute(&tables[index].create(is_unique)).await?;
+            let wanted = values.begin(gather, index, &tables[index]);
+            let restriction = values.restriction(gather, index, tables);
+            let mut load = Load { gather, index, tables, restriction, wanted, values: &mut values, gathered };
+            self.load(job, &mut load, host).await?;
+            self.recover(job.session).await;
+        }
+        Ok(())
     }
 
     /// Prepares a query for which rows must be gathered, over empty tables, only to learn what it is.
@@ -219,18 +232,44 @@ impl Executor {
         Ok(Described::Server(prepared))
     }
 
-    /// Explains a query for which rows must be gathered, over empty tables.
+    /// Explains a query for which rows must be gathered, over empty tables; if it `runs`, over the rows.
     pub(super) async fn explain_gathered(
         &self,
         job: &mut Job<'_>,
         prefix: &[u8],
         gather: &Gather,
+        runs: bool,
+    ) -> Result<()> {
+        let mut outcome = self.try_to_explain(job, prefix, gather, runs.then_some(true)).await;
+        if matches!(&outcome, Err(error) if runs && is_duplicate(error)) {
+            self.recover(job.session).await;
+            outcome = self.try_to_explain(job, prefix, gather, Some(false)).await;
+        }
+        self.recover(job.session).await;
+        outcome
+    }
+
+    /// `filled`: with rows, and whether keys are unique.
+    async fn try_to_explain(
+        &self,
+        job: &mut Job<'_>,
+        prefix: &[u8],
+        gather: &Gather,
+        filled: Option<bool>,
     ) -> Result<()> {
         let snapshot = job.snapshot.clone();
         let mut host = self.host(job, &gather.host, &snapshot).await?;
         let tables = self.gathered_tables(job, gather, &snapshot, &mut host).await?;
-        for table in made(&tables) {
-            host.execute(&table.create(true)).await?;
+        match filled {
+            Some(is_unique) => {
+                let mut gathered = Gathered::default();
+                self.fill(job, gather, &tables, &mut host, is_unique, &mut gathered).await?;
+            }
+            None => {
+                for table in made(&tables) {
+                    host.execute(&table.create(true)).await?;
+                }
+            }
         }
         let text = [prefix, &self.delegated_text(job, gather, &tables, Placeholders::Keep)?].concat();
         let outcome = self.answer(job, &text, Placeholders::Keep, &|_| {}, &mut host).await;
@@ -297,6 +336,10 @@ impl Executor {
         super::exchange::settle(&mut host).await?;
         Ok(host)
     }
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    error.errno() == ERRNO_DUPLICATE_ENTRY && error.kind().is_none()
 }
 
 fn keyspace<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Keyspace> {

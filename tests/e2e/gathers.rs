@@ -241,14 +241,20 @@ fn timeouts_at_any_point(environment: &mut Environment) -> Result<(), String> {
 }
 
 fn limits(environment: &mut Environment) -> Result<(), String> {
+    limit(environment, "gather.rows_max", "[gather]\nrows_max = 8\n")?;
+    // Four rows of two small numbers are below it, twelve of one are not.
+    limit(environment, "gather.bytes_max", "[gather]\nbytes_max = 20\n")
+}
+
+fn limit(environment: &mut Environment, name: &str, configuration: &str) -> Result<(), String> {
     let mut client = client(environment)?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let router = environment.router_with(folder.path(), "[gather]\nrows_max = 8\n")?;
+    let router = environment.router_with(folder.path(), configuration)?;
     let mut limited = Client::login(&environment.options_of(&router).database("s2"))?;
     for _ in 0..5 {
         match limited.query(GATHERED)?.pop() {
-            Some(Reply::Err(error)) if error.message.contains("gather.rows_max") => {}
-            other => return Err(format!("over the limit: {other:?}")),
+            Some(Reply::Err(error)) if error.message.contains(name) => {}
+            other => return Err(format!("over the limit {name}: {other:?}")),
         }
         let few = "select count(*) from points p join a on p.x < a.g where p.id < 3 and a.id < 3";
         let found = limited.rows(few)?[0][0].clone();

@@ -382,6 +382,9 @@ impl<'r> Meeting<'r> {
         for column in 0..key_count {
             let own = rows.columns.get(column).ok_or_else(broken_row)?;
             let other = inner.get(column).ok_or_else(broken_row)?;
+            if join.needs_not_null && ![own, other].iter().all(|c| c.flags.contains(ColumnFlags::NOT_NULL)) {
+                return Err(Error::unsupported("NOT IN of columns that may be NULL across shards"));
+            }
             let [own, other] = KeyPart::joining((column, own), (column, other))?;
             keys.0.push(own);
             keys.1.push(other);

@@ -21,6 +21,8 @@ pub struct Join {
     pub kept: Option<KeptSide>,
     /// The side of which only counts whether it has a row: rows of the other one are shown once.
     pub exists: Option<u8>,
+    /// Keys must be NOT NULL on both sides: otherwise a NULL among them decides about rows that it does not meet.
+    pub needs_not_null: bool,
     /// Columns that [`JoinedColumn::Rest`] leaves out, because they are named one by one.
     pub merged: Vec<Box<str>>,
     /// A query without rows whose columns are described as the statement's are, for a shard of the first side's keyspace.

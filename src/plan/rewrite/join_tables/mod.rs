@@ -79,6 +79,8 @@ struct Tables<'a> {
     /// Conditions of an outer join that decide about rows that are read: of the kept table which may meet others, of the
     /// other one which are shown.
     flags: [Vec<Template>; 2],
+    /// The keys of neither side may be NULL.
+    needs_not_null: bool,
 }
 
 impl<'a> Tables<'a> {
@@ -125,6 +127,7 @@ impl<'a> Tables<'a> {
             filters: Default::default(),
             kept: None,
             flags: Default::default(),
+            needs_not_null: false,
         };
         if is_semi {
             tables.read_semi()?
@@ -298,10 +301,11 @@ impl<'a> Tables<'a> {
             side: u8::from(lists.side(kept) == 1),
             nulls: self.nulls(1 - kept, &lists, groups(1 - kept)),
         });
-        let exists = self.is_semi.then(|| u8::from(lists.side(1) == 1));
+        let exists = (self.is_semi && self.kept.is_none()).then(|| u8::from(lists.side(1) == 1));
         let helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
         let names = self.names(horizon)?;
-        Ok(Join { sides, columns: lists.columns, helpers, names, kept, exists, merged, description: None })
+        let (columns, needs_not_null) = (lists.columns, self.needs_not_null);
+        Ok(Join { sides, columns, helpers, names, kept, exists, needs_not_null, merged, description: None })
     }
 
     /// The table that is read first: the one with fewer rows, as far as that can be told.

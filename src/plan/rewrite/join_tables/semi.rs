@@ -1,12 +1,15 @@
 //! Semi-joins: rows of one table for which a sub-query on another has a row, `IN (SELECT …)` and `EXISTS` with equalities.
+//! Anti-joins: rows for which it has none, `NOT EXISTS`, and `NOT IN` where neither side can be NULL. They are outer joins
+//! of which only rows stay that meet no other.
 //!
 //! Inside of the sub-query names mean its own table first; beyond its equalities it must not know the outer one.
 
 use super::conditions::is_plain;
 use super::{Tables, refusal};
 use crate::error::Result;
-use crate::plan::primitive::{GatherInput, VindexRef};
+use crate::plan::primitive::{GatherInput, Piece, Template, VindexRef};
 use crate::plan::semantics::{TableSource, conjunct, references};
+use crate::plan::source::quote;
 use crate::plan::{FoundTable, PlanContext};
 use crate::sql::ast::{BinaryOperator, Distinct, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr};
 use crate::vschema::{ColumnVindex, Table};
@@ -28,12 +31,44 @@ impl<'a> Tables<'a> {
         select.selection.iter().for_each(|condition| conjunct::conjuncts(condition, &mut all));
         for condition in all {
             match condition {
-                Expr::InSubquery { expr, subquery, negated: false } => self.read_in(expr, subquery)?,
-                Expr::Exists { subquery, negated: false } => self.read_exists(subquery)?,
+                Expr::InSubquery { expr, subquery, negated } => {
+                    self.read_in(expr, subquery)?;
+                    if *negated {
+                        self.read_none(true)?;
+                    }
+                }
+                Expr::Exists { subquery, negated } => {
+                    self.read_exists(subquery)?;
+                    if *negated {
+                        self.read_none(false)?;
+                    }
+                }
                 other => self.read_condition(other, None)?,
             }
         }
         if self.keys.is_empty() { Err(refusal()) } else { Ok(()) }
+    }
+
+    /// Only rows that meet none of the sub-query's are shown. With `has_nulls` a NULL on either side would decide otherwise.
+    fn read_none(&mut self, has_nulls: bool) -> Result<()> {
+        let Some([outer, own]) = self.keys.last() else { return Err(refusal()) };
+        if has_nulls && (self.may_be_null(0, outer) || self.may_be_null(1, own)) {
+            return Err(refusal());
+        }
+        // No row that meets another has NULL there.
+        let column = format!("{}.{}", quote(&self.inputs[1].alias), quote(own));
+        self.flags[1].push(Template { pieces: vec![Piece::text(&format!("{column} is null"))] });
+        self.kept = Some(0);
+        self.needs_not_null |= has_nulls;
+        Ok(())
+    }
+
+    fn may_be_null(&self, table: usize, column: &str) -> bool {
+        let input = &self.inputs[table];
+        let known = self.ctx.schemas.relation(&input.keyspace, &input.table);
+        let column =
+            known.and_then(|known| known.columns.iter().find(|c| c.name.eq_ignore_ascii_case(column)));
+        column.is_none_or(|column| column.is_nullable)
     }
 
     fn read_in(&mut self, expr: &Expr, query: &'a Query) -> Result<()> {

@@ -58,6 +58,9 @@ pub const ERRNO_XA_REFUSED: u16 = 1401;
 /// Vitess's ERInAtomicRecovery, a warning: a transaction is decided, and recovery carries it out.
 pub const ERRNO_IN_RECOVERY: u16 = 302;
 
+/// ER_CANT_AGGREGATE_2COLLATIONS.
+pub const ERRNO_MIXED_COLLATIONS: u16 = 1267;
+
 /// ER_UNKNOWN_COLLATION.
 pub const ERRNO_UNKNOWN_COLLATION: u16 = 1273;
 

@@ -143,7 +143,7 @@ impl Executor {
             Several::Combine(tree) => {
                 let mut has_begun = false;
                 match Box::pin(self.combine(job, &keyspace, &parts, tree, &mut has_begun)).await {
-                    Err(error) if error.kind() == Some(ErrorKind::Unsupported) && !has_begun => {
+                    Err(error) if super::gather::is_left_to_a_server(&error) && !has_begun => {
                         Box::pin(self.gather_instead(job, route, error)).await
                     }
                     outcome => outcome,
@@ -491,12 +491,7 @@ impl Executor {
         if let Some(target) = place::explicit(job.session, &job.snapshot)? {
             return Ok(Preparation::AtServer(target, job.text.to_vec()));
         }
-        let plan = match self.plan(job) {
-            Err(error) if job.lexed.kind == StatementKind::Explain && is_not_understood(&error) => {
-                return super::explain::stand_in(job, error);
-            }
-            plan => plan?,
-        };
+        let plan = self.plan(job)?;
         let (keyspace, query) = match &plan.root {
             Primitive::Gather(gather) => return Ok(Preparation::Gathered(Box::new(gather.clone()))),
             Primitive::Route(route) => (route.keyspace.as_ref(), Some(&route.query)),

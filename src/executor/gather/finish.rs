@@ -14,7 +14,7 @@ use super::table::definition;
 use crate::backend::pool::PooledConnection;
 use crate::backend::{Engine, RowStream, SessionSettings, SessionState};
 use crate::engine::{self, ResultSink, Run, ShardPart, StreamEnd};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::plan::primitive::{Finish, Piece, Template};
 use crate::topology::KeyspaceName;
 use crate::wire::{ColumnDefinition, Command};
@@ -72,7 +72,7 @@ impl Executor {
         job.session.settings_override = before;
         self.recover(job.session).await;
         match outcome {
-            Err(error) if error.kind() == Some(ErrorKind::Unsupported) => return Ok(Finished::Not(error)),
+            Err(error) if super::is_left_to_a_server(&error) => return Ok(Finished::Not(error)),
             outcome => outcome?,
         }
         let text = self.finish_text(job, &finish.query)?;

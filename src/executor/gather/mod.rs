@@ -22,7 +22,7 @@ use super::session_values::SessionValues;
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::backend::{Names, SessionSettings, SessionState};
 use crate::engine;
-use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, ERRNO_MIXED_COLLATIONS, Error, ErrorKind, Result};
 use crate::plan::primitive::{Gather, Piece, Routing, Template};
 use crate::session::diagnostics::{Diagnostic, Level};
 use crate::session::transaction::Pin;
@@ -336,6 +336,13 @@ impl Executor {
         super::exchange::settle(&mut host).await?;
         Ok(host)
     }
+}
+
+/// Can a query that shards and router were to combine only be gathered? That is also so where a collation is too weak for
+/// the columns that the router adds, as that of a stored function's result.
+pub(super) fn is_left_to_a_server(error: &Error) -> bool {
+    error.kind() == Some(ErrorKind::Unsupported)
+        || error.kind().is_none() && error.errno() == ERRNO_MIXED_COLLATIONS
 }
 
 fn is_duplicate(error: &Error) -> bool {

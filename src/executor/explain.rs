@@ -9,13 +9,12 @@ use super::job::Job;
 use super::lookup::Lock;
 use super::place;
 use super::planned::Placed;
-use super::prepared::Preparation;
 use crate::error::{Error, Result};
 use crate::gateway::Target;
 use crate::plan::Plan;
 use crate::plan::primitive::{Gather, Primitive, Query};
 use crate::sql::token::{TokenKind, Tokenizer};
-use crate::sql::{LexOptions, Lexed, lex};
+use crate::sql::{LexOptions, Lexed, StatementKind, lex};
 use crate::topology::KeyspaceName;
 use std::sync::Arc;
 
@@ -64,6 +63,23 @@ impl Executor {
         self.pass_text_to(job, target, &[prefix, &text].concat()).await
     }
 
+    /// What is prepared in the place of an EXPLAIN that no server can prepare, because none has all tables or because rows
+    /// are read before they change: whatever is explained, the answer has the same columns.
+    pub(super) fn stand_in_of_explain(&self, job: &Job<'_>) -> Option<Vec<u8>> {
+        if job.lexed.kind != StatementKind::Explain {
+            return None;
+        }
+        let start = statement_in(job.text, &job.session.settings.lex_options())?;
+        let plan = self.plan_of_text(job, &job.text[start..]).ok()?;
+        if matches!(plan.root, Primitive::Route(_)) {
+            return None;
+        }
+        let mut text = job.text[..start].to_vec();
+        text.extend_from_slice(b"select 1");
+        (0..job.lexed.placeholder_count).for_each(|_| text.extend_from_slice(b", ?"));
+        Some(text)
+    }
+
     /// Where the statement goes, and its text there.
     async fn place_of_explained(&self, inner: &mut Job<'_>) -> Result<Explained> {
         let Ok(plan) = self.plan(inner) else { return Ok(Explained::Unknown) };
@@ -106,16 +122,6 @@ impl Executor {
             Err(_) => Explained::At(any_shard(inner, keyspace)?, text, false),
         })
     }
-}
-
-/// What is prepared in the place of an EXPLAIN that no server can prepare: whatever is explained, the answer has the same
-/// columns.
-pub(super) fn stand_in(job: &Job<'_>, refused: Error) -> Result<Preparation> {
-    let Some(start) = statement_in(job.text, &job.session.settings.lex_options()) else { return Err(refused) };
-    let mut text = job.text[..start].to_vec();
-    text.extend_from_slice(b"select 1");
-    (0..job.lexed.placeholder_count).for_each(|_| text.extend_from_slice(b", ?"));
-    Ok(Preparation::AtServer(any_shard(job, None)?, text))
 }
 
 /// Where an explained statement goes.

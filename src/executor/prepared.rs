@@ -116,7 +116,8 @@ impl Executor {
                         place::any_shard(&job.snapshot, &keyspace, job.session)?
                     }
                 };
-                let text = super::describe::with_database_names(job);
+                let text = self.stand_in_of_explain(job);
+                let text = text.unwrap_or_else(|| super::describe::with_database_names(job));
                 self.prepare_at(job, &target, &text).await
             }
         }

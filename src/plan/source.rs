@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::primitive::{Piece, Query, Template};
 use crate::error::{Error, Result};
 use crate::sql::ast::{Ident, Location};
+use crate::sql::ident::name_of;
 use crate::sql::{ArgKind, LexOptions, Lexed, Token, TokenKind, Tokenizer, syntax_error};
 
 /// A statement: its text, what the lexer found in it, and its tokens. Places in the syntax tree are byte offsets
@@ -117,6 +118,12 @@ impl<'a> Source<'a> {
     /// The text of token `index`; empty behind the end.
     pub fn token_text(&self, index: usize) -> Cow<'a, str> {
         self.tokens.get(index).map_or(Cow::Borrowed(""), |token| self.slice(token.span.range()))
+    }
+
+    /// The name that token `index` is, without its quotes.
+    pub fn name(&self, index: usize) -> String {
+        let token = self.tokens.get(index);
+        token.map_or_else(String::new, |token| name_of(token.span.of(self.text)).into_owned())
     }
 
     /// Is token `index` the keyword `word`, not part of a qualified name?

@@ -88,7 +88,7 @@ pub(super) fn any_shard(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Pl
     let qualifier = qualifiers(source).next().filter(|(index, _)| *index <= 1);
     let keyspace = match qualifier {
         Some((index, range)) => {
-            let name = source.token_text(index).trim_matches('`').to_owned();
+            let name = source.name(index);
             edits.remove(range);
             let found = ctx.keyspace_of(&name).map(KeyspaceName::from);
             found.ok_or_else(|| unknown_database(&name))?
@@ -142,7 +142,7 @@ fn keyspace_of(
         if end.is_some_and(|end| index >= end) {
             break;
         }
-        let name = source.token_text(index).trim_matches('`').to_owned();
+        let name = source.name(index);
         if is_system_schema(&name) {
             return Ok(None);
         }
@@ -241,7 +241,7 @@ fn changes_unqualified_name(source: &Source<'_>) -> bool {
 
 /// The first object that is named.
 fn first_name(source: &Source<'_>) -> Option<String> {
-    first_index(source).map(|index| source.token_text(index).trim_matches('`').to_owned())
+    first_index(source).map(|index| source.name(index))
 }
 
 fn first_index(source: &Source<'_>) -> Option<usize> {

@@ -112,7 +112,7 @@ impl<'a> InsertText<'a> {
             while index < head_count && !is_kind(&source, index, TokenKind::RParen) {
                 match source.tokens()[index].kind {
                     TokenKind::Comma => names.extend(last.take()),
-                    kind if kind.is_name() => last = Some(source.token_text(index).trim_matches('`').into()),
+                    kind if kind.is_name() => last = Some(source.name(index).into()),
                     _ => {}
                 }
                 index += 1;
@@ -130,7 +130,7 @@ impl<'a> InsertText<'a> {
 
     /// The parts of the table's name.
     pub(super) fn table_name(&self) -> (Option<String>, String) {
-        let name = |index: usize| self.source.token_text(index).trim_matches('`').replace("``", "`");
+        let name = |index: usize| self.source.name(index);
         let qualifier = (self.table.len() == 3).then(|| name(self.table.start));
         (qualifier, name(self.table.end - 1))
     }
@@ -176,7 +176,7 @@ impl<'a> InsertText<'a> {
                     is_target = false;
                 }
                 kind if is_target && kind.is_name() => {
-                    last = Some(self.source.token_text(index).trim_matches('`').into());
+                    last = Some(self.source.name(index).into());
                 }
                 _ => {}
             }
@@ -212,7 +212,7 @@ impl<'a> InsertText<'a> {
         let is_assign =
             |index: &usize| matches!(self.source.tokens()[*index].kind, TokenKind::Eq | TokenKind::Assign);
         let (target, value) = tokens.split_at(tokens.iter().position(is_assign)?);
-        let name = |index: usize| self.source.token_text(index).trim_matches('`').to_owned();
+        let name = |index: usize| self.source.name(index);
         let column = name(*target.last()?);
         let is_same =
             |last: Option<&usize>| last.is_some_and(|last| name(*last).eq_ignore_ascii_case(&column));
@@ -247,7 +247,7 @@ impl<'a> InsertText<'a> {
                     value = last.take().map(|name| (name, index + 1));
                 }
                 Some(kind) if value.is_none() && kind.is_name() => {
-                    last = Some(self.source.token_text(index).trim_matches('`').into());
+                    last = Some(self.source.name(index).into());
                 }
                 _ => {}
             }

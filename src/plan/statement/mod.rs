@@ -132,8 +132,8 @@ fn whole_text(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Option<Plan>
         if tokens[index].kind != TokenKind::Dot || !tokens[index - 1].kind.is_name() {
             continue;
         }
-        let name = source.token_text(index - 1);
-        let other = ctx.keyspace_of(name.trim_matches('`')).filter(|other| *other != keyspace.as_str());
+        let name = source.name(index - 1);
+        let other = ctx.keyspace_of(&name).filter(|other| *other != keyspace.as_str());
         if other.is_some() {
             return None;
         }

@@ -217,10 +217,8 @@ pub(super) fn narrow_lists(mut tree: Primitive, routing: &Routing) -> Primitive 
 
 fn mentions_system_schema(ctx: &PlanContext<'_>, source: &Source<'_>) -> bool {
     ctx.keyspace.is_some_and(|keyspace| is_system_schema(keyspace))
-        || (0..source.tokens().len()).any(|index| {
-            source.tokens()[index].kind.is_name()
-                && is_system_schema(source.token_text(index).trim_matches('`'))
-        })
+        || (0..source.tokens().len())
+            .any(|index| source.tokens()[index].kind.is_name() && is_system_schema(&source.name(index)))
 }
 
 /// EXPLAIN of a statement: where the statement would go, or else at any shard of its keyspace.

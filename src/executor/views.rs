@@ -1,5 +1,5 @@
-//! Queries over views of sharded keyspaces that no plan can answer as they stand: run again with the views'
-//! definitions in their place.
+//! Queries over views of sharded keyspaces that no plan can answer as they stand, and `TABLE t`: run again with the
+//! views' definitions in their place, or as SELECT.
 
 use super::Executor;
 use super::job::Job;
@@ -24,7 +24,7 @@ impl Executor {
 
     fn views_expanded(&self, job: &Job<'_>, ours: Error) -> Result<(Vec<u8>, Lexed)> {
         let is_refused = ours.kind() == Some(ErrorKind::Unsupported);
-        if !is_refused || !job.lexed.kind.is_query() || job.snapshot.schemas.has_no_views() {
+        if !is_refused || !job.lexed.kind.is_query() {
             return Err(ours);
         }
         let options = job.session.settings.lex_options();

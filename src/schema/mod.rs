@@ -55,12 +55,6 @@ impl Schemas {
         self.relation(keyspace, name).filter(|relation| relation.is_view())
     }
 
-    /// Whether no keyspace has a view, as far as is known.
-    pub fn has_no_views(&self) -> bool {
-        let mut relations = self.keyspaces.values().flat_map(|schema| schema.relations());
-        !relations.any(|relation| relation.is_view())
-    }
-
     /// The only view of that name in all keyspaces whose tables unqualified names may mean.
     pub fn global_view(&self, vschema: &VSchema, name: &str) -> Option<QualifiedTable> {
         let is_open = |keyspace: &KeyspaceName| {

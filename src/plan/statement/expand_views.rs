@@ -1,4 +1,5 @@
-//! Views as derived tables: the statement that says the same without naming them.
+//! Views as derived tables, and `TABLE t` as the SELECT that it is short for: the statement that says the same without
+//! them.
 //!
 //! For statements that the servers cannot answer over their own views, because a view's rows are not what each shard
 //! makes of it: what is left names tables only, and can be gathered.
@@ -16,7 +17,7 @@ use crate::sql::ast::{Ident, Query, Select, SelectItem, SetExpr, TableFactor, Vi
 use crate::sql::{LexFlags, LexOptions, Lexed};
 use std::ops::ControlFlow;
 
-/// The statement's text with its views' definitions in their place; `None` if it names none.
+/// The statement's text with its views' definitions in their place, and with SELECT for TABLE; `None` if it has neither.
 ///
 /// # Errors
 /// `VT12001` for views that do not mean the same inside of a statement.
@@ -44,6 +45,7 @@ pub(crate) fn expand_views(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) ->
         edits.replace(range, vec![Piece::text(&format!("({definition}{lock}){alias}"))]);
     }
     mentions.selects.iter().for_each(|select| keep_names(select, &source, &mut edits));
+    spell_out_tables(mentions.table_queries, &source, &mut edits);
     Ok((!edits.is_empty()).then(|| with(text, lexed.span.range(), &edits)))
 }
 
@@ -58,6 +60,19 @@ fn keep_names(select: &Select, source: &Source<'_>, edits: &mut Edits) {
         if matches!(item, SelectItem::UnnamedExpr(_)) && edits.touches(&range) {
             edits.insert(range.end, &format!(" as {}", quote(&source.slice(range))));
         }
+    }
+}
+
+/// `SELECT * FROM` for the word TABLE that a query begins with; the syntax tree does not say where that stands.
+fn spell_out_tables(count: usize, source: &Source<'_>, edits: &mut Edits) {
+    let tokens = source.tokens();
+    let begins_query = |index: &usize| {
+        source.is_keyword(*index, "table") && tokens.get(index + 1).is_some_and(|next| next.kind.is_name())
+    };
+    let found: Vec<usize> = (0..tokens.len()).filter(begins_query).collect();
+    if found.len() == count {
+        let ranges = found.into_iter().map(|index| tokens[index].span.range());
+        ranges.for_each(|range| edits.replace(range, vec![Piece::text("select * from")]));
     }
 }
 
@@ -119,12 +134,15 @@ struct Mentions {
     ctes: Vec<String>,
     queries: Vec<Query>,
     selects: Vec<Select>,
+    /// Number of queries of the form `TABLE t`.
+    table_queries: usize,
 }
 
 impl Mentions {
     fn note_selects(&mut self, body: &SetExpr) {
         match body {
             SetExpr::Select(select) => self.selects.push((**select).clone()),
+            SetExpr::Table(_) => self.table_queries += 1,
             SetExpr::SetOperation { left, right, .. } => {
                 self.note_selects(left);
                 self.note_selects(right);

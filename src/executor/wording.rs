@@ -19,7 +19,8 @@ impl Executor {
         parts: &[ShardPart<'_>],
         ours: Error,
     ) -> Error {
-        let is_doubtful = ours.kind() == Some(ErrorKind::Unsupported) || is_of_resolution(&ours);
+        let is_doubtful =
+            ours.kind() == Some(ErrorKind::Unsupported) || is_of_resolution(&ours) || is_of_syntax(&ours);
         let keyspace = route.keyspace.as_ref().and_then(|name| job.snapshot.topology.keyspace(name));
         let Some((keyspace, part)) = keyspace.zip(parts.first()).filter(|_| is_doubtful) else { return ours };
         let target = place::target(job.session, keyspace, part.shard.name().clone());
@@ -29,7 +30,7 @@ impl Executor {
         };
         let Ok(text) = text else { return ours };
         match self.prepare_at(job, &target, &text).await {
-            Err(error) if is_of_resolution(&error) => error,
+            Err(error) if is_of_resolution(&error) || is_of_syntax(&error) => error,
             _ => ours,
         }
     }
@@ -37,4 +38,9 @@ impl Executor {
 
 fn is_of_resolution(error: &Error) -> bool {
     ERRNOS_OF_RESOLUTION.contains(&error.errno())
+}
+
+/// A server shows the part of the text that it does not understand.
+fn is_of_syntax(error: &Error) -> bool {
+    error.kind().is_none() && error.errno() == ErrorKind::Syntax.errno()
 }

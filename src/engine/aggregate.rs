@@ -239,7 +239,9 @@ impl Total {
             }
             Self::Double { sum, .. } => {
                 let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-                *sum = Some(sum.unwrap_or(0.0) + number.ok_or_else(broken_row)?);
+                // Not added to 0: the sum of one negative zero is negative.
+                let number = number.ok_or_else(broken_row)?;
+                *sum = Some(sum.map_or(number, |sum| sum + number));
             }
         }
         Ok(())

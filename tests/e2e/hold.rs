@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::{runner, script};
 
 /// Differences printed per run of a script.
-const PRINTED_MAX: usize = 60;
+const PRINTED_MAX: usize = 2000;
 
 /// Prints where the servers are and follows the lines of the input.
 pub fn hold(environment: &mut Environment) {

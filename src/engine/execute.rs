@@ -44,7 +44,7 @@ impl Run<'_> {
                     render(template, self.args, self.session, part.items.as_deref(), b"", &mut text)?;
                 }
             }
-            Ok(ShardQuery { shard: part.shard.name().clone(), text })
+            Ok(ShardQuery { shard: part.shard.name().clone(), text, rows: Vec::new() })
         });
         each.collect()
     }
@@ -131,7 +131,7 @@ pub async fn execute_counting<E: ShardExecutor, S: ResultSink>(
         stage::finish(&mut stages, &mut output)?;
         row_count += flush(&mut output, sink).await?;
     }
-    sink.finish(source.end()).await?;
+    sink.finish(source.end().await).await?;
     Ok(found_rows(&stages).unwrap_or(row_count))
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
         held.add(stream.row().len(), "a join")?;
         rows.add(stream.row());
     }
-    let mut warnings = source.end().warnings;
+    let mut warnings = source.end().await.warnings;
     drop(source);
 
     let mut meeting: Option<Meeting<'_>> = None;
@@ -94,7 +94,7 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
             source.drain().await;
             break;
         }
-        warnings = warnings.saturating_add(source.end().warnings);
+        warnings = warnings.saturating_add(source.end().await.warnings);
     }
     let meeting = meeting.ok_or_else(|| Error::bug("a join that asked nobody"))?;
     meeting.finish(sink, StreamEnd { warnings }).await
@@ -135,7 +135,7 @@ async fn one_shard<E: ShardExecutor>(
     let mut text = Vec::new();
     render(query, run.args, run.session, None, b"", &mut text)?;
     let shard = first_shard(side, keyspace_of(side, run)?)?.name().clone();
-    executor.stream(&side.keyspace, vec![ShardQuery { shard, text }]).await
+    executor.stream(&side.keyspace, vec![ShardQuery { shard, text, rows: Vec::new() }]).await
 }
 
 /// The columns, if the plan has them described.
@@ -195,7 +195,7 @@ fn queries(side: &JoinSide, run: &Run<'_>, list: Option<&List>) -> Result<Vec<Sh
         if let Some(tail) = &side.tail {
             render(tail, run.args, run.session, of_routing, b"", &mut text)?;
         }
-        Ok(ShardQuery { shard: part.shard.name().clone(), text })
+        Ok(ShardQuery { shard: part.shard.name().clone(), text, rows: Vec::new() })
     });
     each.collect()
 }

@@ -13,6 +13,8 @@ pub struct ShardQuery {
     pub shard: ShardName,
     /// SQL text in the connection's character set.
     pub text: Vec<u8>,
+    /// Which rows of the client's these are, counted from 1; empty if that has no meaning or the shard gets all of them.
+    pub rows: Vec<u64>,
 }
 
 /// Sends queries to shards. Connections are taken in the order given, so that two statements cannot wait for
@@ -66,6 +68,11 @@ pub trait RowStream: Send {
     /// Does the server compare averages with all digits that it has of them, as MySQL does, or as it shows them?
     fn compares_averages_unrounded(&self) -> bool {
         false
+    }
+
+    /// Learns what the warnings behind the last row are, while the connection still knows them.
+    fn hear_warnings(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
     }
 
     /// What the server said behind the last row.

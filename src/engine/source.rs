@@ -55,11 +55,14 @@ impl<S: RowStream> Source<S> {
     }
 
     /// What all servers said behind their last rows.
-    pub(super) fn end(&self) -> StreamEnd {
+    pub(super) async fn end(&mut self) -> StreamEnd {
         let streams = match self {
-            Self::Concatenate(source) => &source.streams,
-            Self::Merge(source) => &source.streams,
+            Self::Concatenate(source) => &mut source.streams,
+            Self::Merge(source) => &mut source.streams,
         };
+        for stream in streams.iter_mut().filter(|stream| stream.end().warnings > 0) {
+            stream.hear_warnings().await;
+        }
         let warnings = streams.iter().map(|stream| stream.end().warnings).fold(0, u32::saturating_add);
         StreamEnd { warnings }
     }

@@ -72,7 +72,7 @@ impl Executor {
                 continue;
             }
             // It may be a duplicate as well: InnoDB looks for that first.
-            let Some(ShardQuery { shard, text }) = queries.into_iter().next() else { continue };
+            let Some(ShardQuery { shard, text, .. }) = queries.into_iter().next() else { continue };
             let target = Target::primary(insert.keyspace.clone(), shard);
             let mut outcome = self.step_with_savepoint(job.session, &needs, &target, &text).await?;
             say(job, &mut diagnostics);

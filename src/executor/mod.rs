@@ -40,6 +40,7 @@ mod query;
 mod read_first;
 mod renaming;
 mod replace;
+mod row_numbers;
 mod scatter;
 mod scratch;
 mod select_limit;

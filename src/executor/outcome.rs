@@ -4,6 +4,7 @@ use super::Executor;
 use super::exchange::Lease;
 use super::job::Job;
 use super::query::is_before_execution;
+use crate::backend::BackendConnection;
 use crate::backend::pool::PooledConnection;
 use crate::session::Session;
 use crate::session::diagnostics::{Diagnostic, Level};
@@ -91,7 +92,7 @@ async fn number(connection: &mut PooledConnection, query: &str) -> Option<u64> {
 /// Fetches a statement's warnings while its connection still knows them. When that fails, the connection is closed
 /// and only the details are lost.
 pub(super) async fn collect_warnings(
-    connection: &mut PooledConnection,
+    connection: &mut BackendConnection,
     diagnostics: &mut crate::session::diagnostics::Diagnostics,
 ) {
     let Ok(result) = connection.query_all("SHOW WARNINGS").await else { return };

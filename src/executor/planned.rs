@@ -22,6 +22,7 @@ use crate::plan::primitive::{EachShard, Piece, Primitive, Query, Route, Routing,
 use crate::plan::{Plan, PlanContext};
 use crate::session::Session;
 use crate::session::diagnostics::{Diagnostic, Level};
+use crate::session::heard::Heard;
 use crate::session::lease::Tolerated;
 use crate::session::transaction::Pin;
 use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind, lex};
@@ -278,6 +279,7 @@ impl Executor {
         let (arguments, values) = (Arguments::new(job, Placeholders::Inline), SessionValues::new(self, job));
         let text = arguments.inline()?;
         let run = Run { keyspace, parts, text: &text, args: &arguments, session: &values };
+        job.session.heard = Some(Heard::new(is_binary));
         let outcome = {
             let mut access =
                 ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional: true };
@@ -287,7 +289,9 @@ impl Executor {
         };
         job.session.settings_override = before;
         self.recover(job.session).await;
+        let heard = job.session.heard.take();
         let row_count = outcome?;
+        heard.iter().flat_map(Heard::take).for_each(|entry| job.session.diagnostics.push(entry));
         for error in job.session.tolerated.take().iter().flat_map(Tolerated::take) {
             let (code, message) = (error.errno(), error.message().to_vec());
             job.session.diagnostics.push(Diagnostic { level: Level::Warning, code, message });
@@ -312,6 +316,10 @@ impl Executor {
         let run = Run { keyspace, parts, text: &text, args: &arguments, session: &values };
         let mut access = ShardAccess { executor: self, session: &mut *job.session, needs, is_transactional };
         let outcome = engine::write(query, is_same, &run, &mut access).await?;
+        if is_same {
+            // All copies say the same, one behind the other.
+            job.session.diagnostics.truncate(outcome.warnings);
+        }
         self.send_outcome(job, &outcome);
         Ok(())
     }

@@ -169,6 +169,7 @@ impl Executor {
             .map_err(crate::wire::Malformed::into_client_error)?;
         let new_types = parameters.types_are_new().then(|| parameters.types().to_vec());
         session.needs_binary_rows = needs_binary_rows;
+        session.is_prepared = true;
         let outcome = {
             let mut job = Job {
                 snapshot: self.snapshot(),

@@ -115,7 +115,7 @@ impl Inner<'_> {
                 false => Some(self.rows_in_the_way(&found.table, &owned, condition).await?),
             };
             let queries = batch.queries(&|index| index == row)?;
-            let Some(ShardQuery { shard: own, text }) = queries.into_iter().next() else { continue };
+            let Some(ShardQuery { shard: own, text, .. }) = queries.into_iter().next() else { continue };
             let target = |shard| Target::primary(insert.keyspace.clone(), shard);
             let mut work = vec![(target(own.clone()), vec![text])];
             if !condition.is_empty() {

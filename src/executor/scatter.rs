@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Executor;
 use super::exchange::{Lease, settle};
+use super::outcome::collect_warnings;
 use super::renaming::Renaming;
 use crate::backend::pool::Needs;
 use crate::backend::{Engine, Killer, RowStream};
@@ -18,6 +19,8 @@ use crate::limits::KILL_TIMEOUT;
 use crate::server::{ClientStream, ResultEnd};
 use crate::session::Session;
 use crate::session::beside::AtEntries;
+use crate::session::diagnostics::Diagnostics;
+use crate::session::heard::Heard;
 use crate::session::lease::{Returns, ShardLease, Tolerated};
 use crate::session::transaction::ShardSession;
 use crate::topology::{KeyspaceName, ShardName, Snapshot};
@@ -73,7 +76,11 @@ impl ShardExecutor for ShardAccess<'_> {
             leases.push((self.lease(&target).await?, query.text));
         }
         let is_binary = self.session.needs_binary_rows;
-        open_all(leases, is_binary, &self.session.returns, self.session.tolerated.as_ref()).await
+        let heard = self.session.heard.clone();
+        let mut opened =
+            open_all(leases, is_binary, &self.session.returns, self.session.tolerated.as_ref()).await?;
+        opened.iter_mut().for_each(|rows| rows.heard.clone_from(&heard));
+        Ok(opened)
     }
 
     async fn write(
@@ -81,10 +88,13 @@ impl ShardExecutor for ShardAccess<'_> {
         keyspace: &KeyspaceName,
         queries: Vec<ShardQuery>,
     ) -> Result<Vec<WriteOutcome>> {
-        let queries = queries.into_iter();
-        let texts: Vec<(Target, Vec<u8>)> =
-            queries.map(|query| (self.target(keyspace, query.shard), query.text)).collect();
-        self.executor.change(self.session, &self.needs, &texts, self.is_transactional).await
+        let mut rows = Vec::with_capacity(queries.len());
+        let mut texts = Vec::with_capacity(queries.len());
+        for query in queries {
+            texts.push((self.target(keyspace, query.shard), query.text));
+            rows.push(query.rows);
+        }
+        self.executor.change_rows(self.session, &self.needs, &texts, &rows, self.is_transactional).await
     }
 }
 
@@ -160,6 +170,10 @@ pub(super) struct ShardRows {
     tolerated: Option<Tolerated>,
     /// Warnings beside the server's own.
     unheard_warnings: u32,
+    /// Where the server's warnings go, if the client may ask for them.
+    heard: Option<Heard>,
+    /// Warnings of the server's that others gave already.
+    repeated_warnings: u32,
     /// The first row was read already: whether there is one.
     first: Option<bool>,
 }
@@ -203,6 +217,8 @@ impl ShardRows {
             returns,
             tolerated: None,
             unheard_warnings: 0,
+            heard: None,
+            repeated_warnings: 0,
             first: None,
         };
         if is_ready {
@@ -263,9 +279,20 @@ impl crate::engine::RowStream for ShardRows {
         self.stream.as_ref().is_some_and(|stream| stream.connection().version().engine == Engine::MySql)
     }
 
+    async fn hear_warnings(&mut self) {
+        let (Some(heard), Some(stream)) = (self.heard.take(), &mut self.stream) else { return };
+        if stream.summary().warnings == 0 || !stream.is_ended() {
+            return;
+        }
+        let mut said = Diagnostics::default();
+        collect_warnings(stream.connection_mut(), &mut said).await;
+        self.repeated_warnings = heard.note(&said);
+    }
+
     fn end(&self) -> StreamEnd {
         let warnings = self.stream.as_ref().map_or(0, |stream| stream.summary().warnings);
-        StreamEnd { warnings: self.unheard_warnings.saturating_add(warnings.into()) }
+        let warnings = u32::from(warnings).saturating_sub(self.repeated_warnings);
+        StreamEnd { warnings: self.unheard_warnings.saturating_add(warnings) }
     }
 }
 

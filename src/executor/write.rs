@@ -9,6 +9,7 @@ use super::Executor;
 use super::exchange::Lease;
 use super::job::Job;
 use super::outcome::collect_warnings;
+use super::row_numbers::{in_order, renumbered};
 use super::transaction::run;
 use super::two_phase::check_write;
 use crate::backend::pool::{Needs, PooledConnection};
@@ -17,6 +18,7 @@ use crate::error::{ERRNO_DEADLOCK, Error, Result};
 use crate::gateway::Target;
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
+use crate::session::heard::TextWarnings;
 use crate::session::transaction::ShardSession;
 use crate::wire::{Command, OkPacket, ReplySummary};
 
@@ -27,13 +29,14 @@ pub(super) const STATEMENT_SAVEPOINT: &str = "_shardgate_statement";
 pub(super) type Changed = (ReplySummary, Diagnostics);
 
 impl Executor {
-    /// Sends each target its text; the outcomes come in the order of the texts. `is_transactional`: all or none;
-    /// otherwise (DDL and the like) each target is for itself.
-    pub(super) async fn change(
+    /// Sends each target its text; the outcomes come in the order of the texts. `rows`: for each text which of the
+    /// client's rows it has. `is_transactional`: all or none; otherwise (DDL and the like) each target is for itself.
+    pub(super) async fn change_rows(
         &self,
         session: &mut Session,
         needs: &Needs,
         texts: &[(Target, Vec<u8>)],
+        rows: &[Vec<u64>],
         is_transactional: bool,
     ) -> Result<Vec<WriteOutcome>> {
         if let Some(log) = &session.query_log {
@@ -44,7 +47,8 @@ impl Executor {
             if session.transaction.is_active() {
                 check_write(session, &targets)?;
             }
-            return Ok(vec![self.change_one(session, needs, target, text).await?]);
+            let rows = rows.first().map_or(&[][..], Vec::as_slice);
+            return Ok(vec![self.change_one(session, needs, target, text, rows).await?]);
         }
         let commits_each = session.is_directed(|directives| directives.multi_shard_autocommit);
         if !is_transactional || commits_each && !session.transaction.is_active() {
@@ -53,7 +57,7 @@ impl Executor {
         check_write(session, &targets)?;
         let is_own_transaction = !session.transaction.is_active();
         session.transaction.open();
-        let outcome = self.change_all(session, needs, texts, is_own_transaction).await;
+        let outcome = self.change_all(session, needs, texts, rows, is_own_transaction).await;
         match outcome {
             Ok(outcomes) if is_own_transaction => self.commit(session).await.map(|()| outcomes),
             Err(error) if is_own_transaction => {
@@ -71,10 +75,12 @@ impl Executor {
         needs: &Needs,
         target: &Target,
         text: &[u8],
+        rows: &[u64],
     ) -> Result<WriteOutcome> {
-        let (summary, warnings) = self.change_at(session, needs, target, text, false).await?;
-        session.diagnostics = warnings;
-        Ok(outcome_of(&summary))
+        let changed = self.change_at(session, needs, target, text, false).await;
+        let changed = changed.map_err(|error| of_client(error, rows))?;
+        let mut outcomes = collect(session, vec![(changed, rows)]);
+        outcomes.pop().ok_or_else(|| Error::bug("a change without outcome"))
     }
 
     /// The same, with what the server said; `with_savepoint` as [`change`] has it.
@@ -118,7 +124,8 @@ impl Executor {
         let Some((_, first)) = failures.first() else {
             // All do the same, so all say the same: the client hears it once.
             let mut changed = changed.into_iter().flatten();
-            let mut outcomes = collect(session, changed.by_ref().take(1));
+            let first = changed.by_ref().take(1).map(|changed| (changed, &[][..])).collect();
+            let mut outcomes = collect(session, first);
             outcomes.extend(changed.map(|(summary, _)| WriteOutcome { warnings: 0, ..outcome_of(&summary) }));
             return Ok(outcomes);
         };
@@ -139,6 +146,7 @@ impl Executor {
         session: &mut Session,
         needs: &Needs,
         texts: &[(Target, Vec<u8>)],
+        rows: &[Vec<u64>],
         is_own_transaction: bool,
     ) -> Result<Vec<WriteOutcome>> {
         for (target, _) in texts {
@@ -153,9 +161,11 @@ impl Executor {
         });
         let mut changed = join_all(parts).await;
         changed.sort_unstable_by_key(|(index, _)| *index);
-        let failure = changed.iter().find_map(|(_, outcome)| outcome.as_ref().err()).cloned();
-        let Some(error) = failure else {
-            return Ok(collect(session, changed.into_iter().filter_map(|(_, outcome)| outcome.ok())));
+        let rows_of = |index: usize| rows.get(index).map_or(&[][..], Vec::as_slice);
+        let Some(error) = first_failure(&changed, rows_of) else {
+            let changed = changed.into_iter();
+            let changed = changed.filter_map(|(index, outcome)| Some((outcome.ok()?, rows_of(index))));
+            return Ok(collect(session, changed.collect()));
         };
         self.drop_lost_shards(session);
         let is_rolled_back = error.kind().is_none() && error.errno() == ERRNO_DEADLOCK;
@@ -238,17 +248,60 @@ pub(super) async fn change(
     Ok((summary, diagnostics))
 }
 
-/// The outcomes, with the shards' warnings in the session.
-fn collect(session: &mut Session, changed: impl Iterator<Item = Changed>) -> Vec<WriteOutcome> {
+/// The error that one server would have ended with: that of the first row, as far as errors tell theirs.
+fn first_failure<'r>(
+    changed: &[(usize, Result<Changed>)],
+    rows_of: impl Fn(usize) -> &'r [u64],
+) -> Option<Error> {
+    let failures = changed.iter().filter_map(|(index, outcome)| {
+        let (error, rows) = (outcome.as_ref().err()?, rows_of(*index));
+        let row = renumbered(error.message(), rows).map_or(u64::MAX, |(row, _)| row);
+        Some((row, of_client(error.clone(), rows)))
+    });
+    failures.min_by_key(|(row, _)| *row).map(|(_, error)| error)
+}
+
+/// The error with the number that the client's row has, if it tells one.
+fn of_client(error: Error, rows: &[u64]) -> Error {
+    match renumbered(error.message(), rows) {
+        Some((_, message)) if error.kind().is_none() => {
+            Error::from_backend(error.errno(), error.sqlstate(), &message)
+        }
+        _ => error,
+    }
+}
+
+/// The outcomes, with the shards' warnings in the session. Each outcome has the numbers of the client's rows.
+fn collect(session: &mut Session, changed: Vec<(Changed, &[u64])>) -> Vec<WriteOutcome> {
+    let mut text = TextWarnings::new(session.is_prepared);
+    let mut outcomes = Vec::with_capacity(changed.len());
+    let mut told = Vec::with_capacity(changed.len());
+    for ((summary, said), rows) in changed {
+        let (entries, left_out) = text.told(&said);
+        let mut heard = Diagnostics::default();
+        entries.for_each(|entry| heard.push(entry.clone()));
+        told.push((heard, rows));
+        outcomes.push(without_warnings(outcome_of(&summary), left_out));
+    }
     let mut diagnostics = Diagnostics::default();
-    let outcomes = changed
-        .map(|(summary, warnings)| {
-            warnings.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
-            outcome_of(&summary)
-        })
-        .collect();
+    let in_order = in_order(told.iter().map(|(heard, rows)| (heard, *rows)));
+    in_order.into_iter().for_each(|entry| diagnostics.push(entry));
     session.diagnostics = diagnostics;
     outcomes
+}
+
+/// Takes warnings away that are not told.
+fn without_warnings(mut outcome: WriteOutcome, left_out: u32) -> WriteOutcome {
+    const LAST_OF_INFO: &str = "Warnings: ";
+    if left_out > 0 {
+        outcome.warnings = outcome.warnings.saturating_sub(left_out);
+        let info = String::from_utf8_lossy(&outcome.info);
+        if let Some(at) = info.rfind(LAST_OF_INFO) {
+            let words = &info[..at + LAST_OF_INFO.len()];
+            outcome.info = format!("{words}{}", outcome.warnings).into_bytes();
+        }
+    }
+    outcome
 }
 
 pub(super) fn outcome_of(summary: &ReplySummary) -> WriteOutcome {

@@ -67,6 +67,12 @@ impl Diagnostics {
         }
     }
 
+    /// Keeps the first entries only.
+    pub fn truncate(&mut self, count: u32) {
+        self.entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        self.count = self.count.min(count);
+    }
+
     /// Records the error that a statement ended with.
     pub fn push_error(&mut self, error: &Error) {
         self.push(Diagnostic { level: Level::Error, code: error.errno(), message: error.message().to_vec() });

@@ -7,6 +7,7 @@
 pub mod beside;
 pub mod cursor;
 pub mod diagnostics;
+pub mod heard;
 pub mod lease;
 pub mod prepared;
 pub mod prepared_text;
@@ -29,6 +30,7 @@ use crate::wire::StatusFlags;
 
 use beside::Beside;
 use diagnostics::Diagnostics;
+use heard::Heard;
 use lease::{Returns, Tolerated};
 use prepared::PreparedStatements;
 use prepared_text::PreparedTexts;
@@ -64,12 +66,16 @@ pub struct Session {
     pub is_watched: bool,
     /// Rows of several shards come in the binary protocol: the client's is, and their text does not show them whole.
     pub needs_binary_rows: bool,
+    /// The client's command is COM_STMT_EXECUTE: what is to be said of the statement's text was said of its preparation.
+    pub is_prepared: bool,
     /// The running query is about the servers' own tables, in which they name their databases.
     pub asks_system_tables: bool,
     /// What the running statement sends is noted here.
     pub query_log: Option<QueryLog>,
     /// Where errors of single shards go while a statement goes on without them.
     pub tolerated: Option<Tolerated>,
+    /// Where warnings of several shards' rows are noted.
+    pub heard: Option<Heard>,
     pub transaction: Transaction,
     /// The transaction beside, if the open one has to do with consistent lookup vindexes.
     pub beside: Option<Box<Beside>>,
@@ -109,8 +115,10 @@ impl Session {
             directives: None,
             is_watched: false,
             needs_binary_rows: false,
+            is_prepared: false,
             asks_system_tables: false,
             tolerated: None,
+            heard: None,
             query_log: None,
             transaction: Transaction::default(),
             beside: None,
@@ -159,6 +167,8 @@ impl Session {
         self.tolerated = None;
         self.query_log = None;
         self.needs_binary_rows = false;
+        self.is_prepared = false;
+        self.heard = None;
         self.asks_system_tables = false;
         self.asks_insert_id = false;
         if let Some(target) = self.target_afterwards.take() {

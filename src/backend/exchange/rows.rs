@@ -114,6 +114,11 @@ impl<C: DerefMut<Target = BackendConnection>> RowStream<C> {
         Ok(true)
     }
 
+    /// The connection, for what is asked behind the last row.
+    pub fn connection_mut(&mut self) -> &mut BackendConnection {
+        &mut self.connection
+    }
+
     /// The connection, for its killer.
     pub fn connection(&self) -> &BackendConnection {
         &self.connection

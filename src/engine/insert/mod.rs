@@ -348,9 +348,11 @@ impl<'a> InsertBatch<'a> {
     pub fn queries(&self, is_chosen: &dyn Fn(usize) -> bool) -> Result<Vec<ShardQuery>> {
         let shards = self.source.keyspace.shards();
         let mut texts: Vec<Option<Vec<u8>>> = vec![None; shards.len()];
+        let mut rows: Vec<Vec<u64>> = vec![Vec::new(); shards.len()];
         for (index, row) in self.rows.iter().enumerate().filter(|(index, _)| is_chosen(*index)) {
             let Some(Place { shard, .. }) = row.place else { continue };
             let text = texts.get_mut(shard).ok_or_else(|| Error::bug(format!("row {index} has no shard")))?;
+            rows[shard].push(index as u64 + 1);
             match &self.text {
                 Text::Set(template) => *text = Some(text::of_set(row, template, self.plan, &self.run)?),
                 Text::Values { head, .. } => {
@@ -372,14 +374,15 @@ impl<'a> InsertBatch<'a> {
         if self.plan.is_copied {
             let text = texts.first().cloned().flatten();
             texts.fill(text);
+            rows.iter_mut().for_each(Vec::clear);
         }
         let mut queries = Vec::new();
-        for (shard, text) in shards.iter().zip(texts) {
+        for ((shard, text), rows) in shards.iter().zip(texts).zip(rows) {
             let Some(mut text) = text else { continue };
             if let Text::Values { tail, .. } = &self.text {
                 text.extend_from_slice(tail);
             }
-            queries.push(ShardQuery { shard: shard.name().clone(), text });
+            queries.push(ShardQuery { shard: shard.name().clone(), text, rows });
         }
         Ok(queries)
     }

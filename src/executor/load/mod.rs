@@ -5,7 +5,6 @@
 
 mod batch;
 mod rows;
-mod warnings;
 
 use super::Executor;
 use super::arguments::Placeholders;

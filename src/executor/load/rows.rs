@@ -155,7 +155,7 @@ impl Executor {
         batch.refuse_changed_keys(&said)?;
         let warned = said.iter().zip(&parts).map(|(said, part)| (said, part.numbers.as_slice()));
         let copies = if insert.is_copied { 1 } else { usize::MAX };
-        for entry in super::warnings::in_order(warned.take(copies)) {
+        for entry in crate::executor::row_numbers::in_order(warned.take(copies)) {
             loaded.diagnostics.push(entry);
         }
         let was_left_out = |outcome: &WriteOutcome| super::number_in(outcome, "Skipped") > 0;

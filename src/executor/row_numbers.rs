@@ -1,10 +1,13 @@
-//! Warnings of LOAD DATA: servers count the rows that they got, clients those of their file.
+//! Warnings and errors of rows that go to several shards: servers count the rows that they got, clients those of their
+//! statement or file.
 
 use crate::session::diagnostics::{Diagnostic, Diagnostics};
 
-/// The warnings of several shards in the order of the file's rows. `rows` are the numbers in the file of the rows that
-/// a shard got.
-pub(super) fn in_order<'a>(parts: impl Iterator<Item = (&'a Diagnostics, &'a [u64])>) -> Vec<Diagnostic> {
+/// The warnings of several shards in the order of the client's rows. `rows` are the numbers, for the client, of the rows
+/// that a shard got; empty: what shards say is about no such rows.
+pub(in crate::executor) fn in_order<'a>(
+    parts: impl Iterator<Item = (&'a Diagnostics, &'a [u64])>,
+) -> Vec<Diagnostic> {
     let mut all: Vec<(u64, Diagnostic)> = Vec::new();
     for (diagnostics, rows) in parts {
         let mut last = rows.first().copied().unwrap_or_default();
@@ -21,8 +24,8 @@ pub(super) fn in_order<'a>(parts: impl Iterator<Item = (&'a Diagnostics, &'a [u6
     all.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// `… at row 3` and `Row 3 …` with the number in the file.
-fn renumbered(message: &[u8], rows: &[u64]) -> Option<(u64, Vec<u8>)> {
+/// `… at row 3` and `Row 3 …` with the client's number.
+pub(super) fn renumbered(message: &[u8], rows: &[u64]) -> Option<(u64, Vec<u8>)> {
     let text = std::str::from_utf8(message).ok()?;
     let (before, digits, after) = match text.strip_prefix("Row ") {
         Some(rest) => {

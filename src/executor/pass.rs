@@ -42,7 +42,9 @@ impl Executor {
         };
         sent.await.map_err(|error| Error::new(ErrorKind::ClientLost, error.to_string()))?;
         job.session.row_count = -1;
-        job.session.found_rows = table.rows.len() as u64;
+        if !super::query::shows_diagnostics(job) {
+            job.session.found_rows = table.rows.len() as u64;
+        }
         Ok(())
     }
 }

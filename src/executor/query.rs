@@ -253,6 +253,15 @@ fn is_diagnostic(job: &Job<'_>) -> bool {
     })
 }
 
+/// `SHOW WARNINGS` and `SHOW ERRORS`: `FOUND_ROWS()` stays what it was.
+pub(super) fn shows_diagnostics(job: &Job<'_>) -> bool {
+    use crate::sql::statement::{ShowKind, parse_show};
+    let options = job.session.settings.lex_options();
+    job.lexed.kind == StatementKind::Show
+        && parse_show(job.text, &options)
+            .is_ok_and(|show| matches!(show.kind, ShowKind::Errors | ShowKind::Warnings))
+}
+
 impl Job<'_> {
     /// Replies with an OK packet that says nothing but the session's status.
     pub(super) fn send_ok(&mut self) {

@@ -172,7 +172,9 @@ pub(super) fn finish(
         let (true, Some(keyspace)) = (is_alone, &places.reference) else {
             return plan(Primitive::ReadFirst(Box::new(reads()?)));
         };
-        let route = copies(source, keyspace.clone(), query, form.is_limited.then_some(&reads))?;
+        // Shards do not have the session's variables.
+        let reads_first = form.is_limited || session::assigns(source);
+        let route = copies(source, keyspace.clone(), query, reads_first.then_some(&reads))?;
         return plan(Primitive::Route(route));
     }
     if form.keeps_lookups && !form.moves {

@@ -60,7 +60,9 @@ fn run(environment: &mut Environment, keyspace: &str, other: &str, seed: u64) ->
     for number in 0..count {
         let engine = environment.engine;
         let query = Generator { random: &mut random, engine, other, names: 0 }.statement();
-        let prepared = number % 2 == 1 && query.may_be_prepared;
+        // Of a parameter of two digits beside a YEAR servers make this or that; some such queries are refused over shards.
+        let names_year = query.sql.contains(".y");
+        let prepared = number % 2 == 1 && query.may_be_prepared && !names_year;
         let expected = match answer(&mut plain, &query.sql, prepared) {
             Ok(replies) => replies,
             Err(error) => return Err(format!("plain: {}: {error}", query.sql)),

@@ -48,6 +48,7 @@ const TABLES: [(&str, Columns); 5] = [
             ("i", Kind::Integer),
             ("tinyu", Kind::Integer),
             ("bigu", Kind::Integer),
+            ("y", Kind::Integer),
             ("dec2", Kind::Decimal),
             ("dec0", Kind::Decimal),
             ("d", Kind::Double),

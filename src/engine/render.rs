@@ -19,6 +19,11 @@ pub trait SessionValues: Sync {
     /// The database name of the keyspace that `name` means, by its own or by its database's name.
     fn database(&self, name: &str) -> Option<String>;
 
+    /// Names of databases that differ from their keyspaces' names, and those; the session's own keyspace first.
+    fn renamed_databases(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+
     /// The keyspace of that name, in the statement's snapshot.
     fn keyspace(&self, _name: &KeyspaceName) -> Option<&Keyspace> {
         None
@@ -67,6 +72,7 @@ pub fn render(
                     }
                 }
             }
+            Piece::DatabaseCases => write_database_cases(session, out),
             Piece::ListForShard(index) => match items {
                 Some(items) if !items.is_empty() => {
                     for (position, item) in items.iter().enumerate() {
@@ -92,6 +98,21 @@ pub fn render(
         }
     }
     Ok(())
+}
+
+/// What makes the keyspaces' names of databases' names, within a `CASE`.
+fn write_database_cases(session: &dyn SessionValues, out: &mut Vec<u8>) {
+    let mut cases = session.renamed_databases();
+    if cases.is_empty() {
+        // There must be a WHEN; no database has an empty name.
+        cases.push((String::new(), String::new()));
+    }
+    for (database, keyspace) in cases {
+        out.extend_from_slice(b" when ");
+        Value::text(database).as_ref().render_literal(out, session.no_backslash_escapes());
+        out.extend_from_slice(b" then ");
+        Value::text(keyspace).as_ref().render_literal(out, session.no_backslash_escapes());
+    }
 }
 
 /// The database of the keyspace that a value names, or the value itself.

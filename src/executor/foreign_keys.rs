@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Executor;
+use super::exact_text;
 use super::job::Job;
 use crate::backend::SessionSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +55,7 @@ impl Executor {
     pub(super) async fn keep_foreign_keys(&self, job: &mut Job<'_>, plan: &Plan) -> Result<Option<()>> {
         let Some(managed) = self.managed_by_router(job, plan)? else { return Ok(None) };
         let before = job.session.settings_override.replace(without_checks(job));
+        exact_text::begin(job.session);
         let outcome = match (managed, &plan.root) {
             (Managed::Change(change), _) => self.managed(job, &change).await,
             (Managed::Insert, Primitive::Insert(insert)) => match self.with_foreign_keys(job, insert) {

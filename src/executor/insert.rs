@@ -4,6 +4,7 @@
 
 use super::Executor;
 use super::arguments::{Arguments, Placeholders};
+use super::exact_text;
 use super::foreign_keys::{NewRowLinks, Way};
 use super::inner::Inner;
 use super::job::Job;
@@ -14,9 +15,10 @@ use super::spooled_rows::SpooledRows;
 use crate::engine::{self, InsertBatch, InsertSource, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Insert, InsertRows};
-use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::sql::{Lexed, SqlMode};
+
+const NOT_EXACT: &str = "INSERT … SELECT over shards in a session whose character set is not utf8mb4";
 
 impl Executor {
     /// Runs an INSERT or REPLACE and replies.
@@ -115,10 +117,26 @@ impl Executor {
         source: &InsertSource<'_>,
         followed: Option<&NewRowLinks>,
     ) -> Result<(WriteOutcome, bool)> {
+        let before = exact_text::begin(job.session);
+        let outcome = self.insert_exact_query(job, insert, run, source, followed).await;
+        job.session.settings_override = before;
+        outcome
+    }
+
+    async fn insert_exact_query(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        run: &Run<'_>,
+        source: &InsertSource<'_>,
+        followed: Option<&NewRowLinks>,
+    ) -> Result<(WriteOutcome, bool)> {
         let InsertRows::Select { query, tail, .. } = &insert.rows else {
             return Err(Error::bug("an INSERT without query"));
         };
-        check_character_set(job.session)?;
+        if !exact_text::is_exact(job.session) {
+            return Err(Error::unsupported(NOT_EXACT));
+        }
         let (mut text, mut behind) = (Vec::new(), Vec::new());
         engine::render(query, run.args, run.session, None, b"", &mut text)?;
         engine::render(tail, run.args, run.session, None, b"", &mut behind)?;
@@ -224,18 +242,6 @@ impl Inner<'_> {
         batch.place(&[])?;
         batch.write(&mut self.access()).await
     }
-}
-
-/// Text that the servers send in another character set may have lost some of its characters.
-fn check_character_set(session: &Session) -> Result<()> {
-    let settings = session.settings.backend();
-    let variables = ["character_set_client", "character_set_connection", "character_set_results"];
-    let is_exact = settings.names().is_none_or(|names| &*names.charset == "utf8mb4")
-        && variables.iter().all(|name| settings.variable(name).is_none());
-    if is_exact {
-        return Ok(());
-    }
-    Err(Error::unsupported("INSERT … SELECT over shards in a session whose character set is not utf8mb4"))
 }
 
 /// What is prepared at a server in the place of a statement whose tables no one server has: it has the same parameters

@@ -11,6 +11,7 @@ mod cursor;
 mod database;
 mod ddl;
 mod describe;
+mod exact_text;
 mod exchange;
 mod explain;
 mod followed_rows;

@@ -87,6 +87,14 @@ impl engine::SessionValues for SessionValues {
         found.map(|keyspace| keyspace.db_name().to_owned())
     }
 
+    fn renamed_databases(&self) -> Vec<(String, String)> {
+        let renamed = |keyspace: &&Keyspace| *keyspace.name() != *keyspace.db_name();
+        let mut names: Vec<_> = self.snapshot.topology.keyspaces().iter().filter(renamed).collect();
+        names.sort_by_key(|keyspace| Some(keyspace.name().as_str()) != self.database.as_deref());
+        let pair = |keyspace: &Keyspace| (keyspace.db_name().to_owned(), keyspace.name().as_str().to_owned());
+        names.into_iter().map(pair).collect()
+    }
+
     fn keyspace(&self, name: &KeyspaceName) -> Option<&Keyspace> {
         self.snapshot.topology.keyspace(name)
     }

@@ -356,6 +356,7 @@ pub(super) fn template_text(template: &Template) -> String {
             Piece::Arg(index) => write!(text, ":v{}", index + 1),
             Piece::DatabaseName(value) => write!(text, "{{database of {value}}}"),
             Piece::DatabaseNames(index) => write!(text, "{{databases of :l{}}}", index + 1),
+            Piece::DatabaseCases => write!(text, "{{when database then keyspace}}"),
             Piece::Gathered(index) => write!(text, "{{t{}}}", index + 1),
             Piece::List(index) => write!(text, ":l{}", index + 1),
             Piece::ListForShard(index) => write!(text, ":l{} of the shard", index + 1),

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 
 use super::cascade::Chain;
 use super::lookups::LookupChanges;
-use super::moves::{Moved, reads_exactly};
+use super::moves::Moved;
 use super::statements::{Chosen, Statements};
 use super::target::{KeyedTarget, Where};
 use super::{Job, check_count, choose, matched_of, nothing_matched, shard_target};
 use crate::engine::{WriteOutcome, sum, write_condition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
+use crate::executor::exact_text;
 use crate::limits::{KEYS_PER_STATEMENT_MAX, MOVED_ROWS_MAX};
 use crate::plan::primitive::{AssignedValue, Change, ReadFirst, Target, Update};
 use crate::plan::{ForeignKeys, Link};
@@ -133,7 +134,7 @@ impl Executor {
             let name = &target.plan.table.0.name;
             return Err(Error::unsupported(format!("changing what foreign keys refer to in {name}")));
         }
-        if !target.is_unique || !reads_exactly(job.session) {
+        if !target.is_unique || !exact_text::is_exact(job.session) {
             return Err(Error::unsupported(
                 "changing what foreign keys refer to without a primary key, or in another character set than utf8mb4",
             ));

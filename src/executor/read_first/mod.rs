@@ -22,6 +22,7 @@ use target::KeyedTarget;
 
 use super::Executor;
 use super::arguments::Placeholders;
+use super::exact_text;
 use super::job::Job;
 use super::place;
 use super::planned::Placed;
@@ -104,6 +105,18 @@ impl Executor {
     }
 
     async fn read_and_change(
+        &self,
+        job: &mut Job<'_>,
+        plan: &ReadFirst,
+        targets: &[KeyedTarget<'_>],
+    ) -> Result<WriteOutcome> {
+        let before = exact_text::begin(job.session);
+        let outcome = self.read_and_change_exactly(job, plan, targets).await;
+        job.session.settings_override = before;
+        outcome
+    }
+
+    async fn read_and_change_exactly(
         &self,
         job: &mut Job<'_>,
         plan: &ReadFirst,

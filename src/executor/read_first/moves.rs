@@ -14,10 +14,10 @@ use super::{check_count, choose, matched_of, nothing_matched, shard_target};
 use crate::engine::{WriteOutcome, sum, write_condition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
+use crate::executor::exact_text;
 use crate::executor::job::Job;
 use crate::limits::{KEY_BYTES_PER_STATEMENT_MAX, KEYS_PER_STATEMENT_MAX, MOVED_ROWS_MAX};
 use crate::plan::primitive::{ReadFirst, Update};
-use crate::session::Session;
 use crate::sql::SqlMode;
 use crate::sql::ident::quoted;
 use crate::value::Value;
@@ -121,7 +121,7 @@ impl Executor {
     /// What cannot be moved so that nobody notices is refused.
     async fn check_movable(&self, job: &Job<'_>, target: &KeyedTarget<'_>) -> Result<()> {
         let refuse = |what: &str| Err(Error::unsupported(format!("changing the sharding key {what}")));
-        if !reads_exactly(job.session) {
+        if !exact_text::is_exact(job.session) {
             return refuse("over a connection whose character set is not utf8mb4");
         }
         if self.is_referenced(job, &target.plan.table.0).await? {
@@ -147,14 +147,6 @@ fn by_shard(rows: &[Chosen]) -> Result<BTreeMap<usize, Vec<&Chosen>>> {
         by_shard.entry(row.shard()?).or_default().push(row);
     }
     Ok(by_shard)
-}
-
-/// Does text come from servers without loss?
-pub(super) fn reads_exactly(session: &Session) -> bool {
-    let settings = session.settings.backend();
-    let variables = ["character_set_client", "character_set_connection", "character_set_results"];
-    settings.names().is_none_or(|names| &*names.charset == "utf8mb4")
-        && variables.iter().all(|name| settings.variable(name).is_none())
 }
 
 /// How rows of a table are copied from shard to shard.

@@ -28,6 +28,8 @@ pub enum Piece {
     DatabaseName(RouteValue),
     /// The same for the items of the list argument with this index, with commas, without parentheses.
     DatabaseNames(u32),
+    /// `WHEN 'database' THEN 'keyspace'` for each keyspace whose database has another name, and for at least one.
+    DatabaseCases,
     /// The table with the rows of the gathered input with this index.
     Gathered(u32),
     /// The items of the list argument with this index, with commas, without parentheses.

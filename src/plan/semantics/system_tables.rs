@@ -46,7 +46,7 @@ impl Analyzer<'_> {
                 }
             }
             Expr::Like { negated, expr, pattern, .. } if is_schema(expr) => {
-                self.names_schema(pattern, !negated);
+                self.pattern_of_schema(expr, pattern, !negated);
             }
             Expr::InList { expr, list, negated } if is_schema(expr) => match constant_list(list) {
                 Some(RouteList::Arg(index)) => {
@@ -81,6 +81,33 @@ impl Analyzer<'_> {
 }
 
 impl Analyzer<'_> {
+    /// A pattern may match a keyspace's name and not its database's: the column is what changes. A pattern without
+    /// wildcards also names the keyspace.
+    fn pattern_of_schema(&mut self, column: &Expr, pattern: &Expr, decides: bool) {
+        if let Some(range) = self.schema_range(column) {
+            let name = self.source.slice(range.clone()).into_owned();
+            let text = |text: String| Piece::Text(text.into_bytes().into());
+            let pieces =
+                vec![text(format!("case {name}")), Piece::DatabaseCases, text(format!(" else {name} end"))];
+            self.analysis.edits.replace(range, pieces);
+        }
+        if decides && let Some(value) = constant(pattern) {
+            self.analysis.places.system_schemas.push(Candidates::One(value));
+        }
+    }
+
+    fn schema_range(&self, column: &Expr) -> Option<Range<usize>> {
+        match column {
+            Expr::Identifier(name) => self.source.ident_range(name).ok(),
+            Expr::CompoundIdentifier(names) => {
+                let first = self.source.ident_range(names.first()?).ok()?;
+                Some(first.start..self.source.ident_range(names.last()?).ok()?.end)
+            }
+            Expr::Nested(inner) => self.schema_range(inner),
+            _ => None,
+        }
+    }
+
     fn literal_range(&self, expr: &Expr) -> Option<Range<usize>> {
         let Expr::Value(value) = expr else { return None };
         let token = self.source.tokens().get(self.source.token_at(value.span.start)?)?;

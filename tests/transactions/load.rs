@@ -183,7 +183,7 @@ fn transfer(client: &mut Client, id: &str, accounts: &[u64]) -> (Outcome, bool) 
 }
 
 /// An error of COMMIT, by its stable code.
-fn refused(text: &str) -> Outcome {
+pub fn refused(text: &str) -> Outcome {
     let text = text.to_owned();
     match () {
         () if text.contains("VT15002") => Outcome::Partial(text),

@@ -15,6 +15,7 @@ mod bank;
 #[expect(dead_code, reason = "the end-to-end tests use all of it")]
 mod client;
 mod entries;
+mod hangs;
 mod load;
 mod round_trips;
 
@@ -64,6 +65,8 @@ fn run(engine: Engine) {
     commits_in_two_phases_survive(&bank, &faults);
     partial_commits_are_reported(&bank, &faults);
     entries::are_there_for_every_row(&bank, &faults);
+    hangs::end_commits_truthfully(&bank, &faults);
+    hangs::keep_no_client_waiting_for_removals(&bank, &faults);
     for mode in ["multi", "twopc"] {
         deadlocks_lose_nothing(&bank, &faults, mode);
     }

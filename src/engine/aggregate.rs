@@ -38,6 +38,7 @@ enum State {
     Count(u64),
     Extreme(Extreme),
     Sum(Total),
+    SumOfQuotients { parts: usize, total: Total, decimals: u8 },
 }
 
 /// A sum; `None` while nothing but NULL was seen.
@@ -165,6 +166,11 @@ impl State {
         match function {
             AggregateFunction::Count => Ok(Self::Count(0)),
             AggregateFunction::Sum => Ok(Self::Sum(Total::new(&columns[index])?)),
+            AggregateFunction::SumOfQuotients { parts } => {
+                let parts = find(*parts)?;
+                let (total, decimals) = (Total::new(&columns[parts])?, columns[index].decimals);
+                Ok(Self::SumOfQuotients { parts, total, decimals })
+            }
             AggregateFunction::Max { key } => extreme(key, true),
             AggregateFunction::Min { key } => extreme(key, false),
             AggregateFunction::Avg { sum, count, is_exact } => {
@@ -188,6 +194,7 @@ impl State {
             Self::Count(count) => *count = count.saturating_add(count_of(fields.get(index)?)?),
             Self::Extreme(extreme) => extreme.add(index, fields)?,
             Self::Sum(total) => total.add(fields.get(index)?)?,
+            Self::SumOfQuotients { parts, total, .. } => total.add(fields.get(*parts)?)?,
         }
         Ok(())
     }
@@ -205,6 +212,7 @@ impl State {
                 None => out.extend(extreme.carried.iter().map(|at| (*at, None))),
             },
             Self::Sum(total) => out.push((index, total.take())),
+            Self::SumOfQuotients { total, decimals, .. } => out.push((index, total.take_rounded(*decimals))),
         }
     }
 }
@@ -251,6 +259,13 @@ impl Total {
         match self {
             Self::Exact(sum) => sum.take().map(|sum| sum.to_text()),
             Self::Double { sum, decimals } => sum.take().map(|sum| double_text(sum, *decimals)),
+        }
+    }
+
+    fn take_rounded(&mut self, decimals: u8) -> Option<Vec<u8>> {
+        match self {
+            Self::Exact(sum) => sum.take().map(|sum| sum.round(decimals).to_text()),
+            Self::Double { sum, .. } => sum.take().map(|sum| double_text(sum, decimals)),
         }
     }
 

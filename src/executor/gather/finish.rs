@@ -40,11 +40,14 @@ impl Executor {
     ) -> Result<Finished> {
         let snapshot = job.snapshot.clone();
         let mut host = self.host(job, keyspace, &snapshot).await?;
-        if finish.divides && host.version().engine != Engine::MariaDb {
+        let refused = match host.version().engine {
+            Engine::MariaDb if finish.sums_quotients => Some("sums of quotients inside of expressions"),
+            Engine::MySql if finish.divides => Some("averages inside of expressions"),
+            Engine::MariaDb | Engine::MySql => None,
+        };
+        if let Some(what) = refused {
             host.unmark(SessionState::TEMPORARY_TABLE);
-            return Ok(Finished::Not(Error::unsupported(
-                "averages inside of expressions over several shards",
-            )));
+            return Ok(Finished::Not(Error::unsupported(format!("{what} over several shards"))));
         }
         host.sync_settings(job.session.statement_settings());
         settle(&mut host).await?;

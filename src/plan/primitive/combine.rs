@@ -118,6 +118,12 @@ pub enum AggregateFunction {
     },
     /// Sums are added up; nothing is NULL.
     Sum,
+    /// The same for quotients: those of a helper column, which have more digits, are added up, and the sum has as many as
+    /// the column shows.
+    SumOfQuotients {
+        /// The partial sums.
+        parts: ColumnRef,
+    },
 }
 
 /// Keeps rows for which the predicate is true.
@@ -231,6 +237,7 @@ impl fmt::Display for AggregateColumn {
             AggregateFunction::Max { key } => write!(f, "max({key})"),
             AggregateFunction::Min { key } => write!(f, "min({key})"),
             AggregateFunction::Sum => write!(f, "sum({distinct}{})", self.column),
+            AggregateFunction::SumOfQuotients { parts } => write!(f, "sum({}: {parts})", self.column),
         }
     }
 }

@@ -19,4 +19,6 @@ pub struct Finish {
     /// Averages are computed with as a sum divided by a count: MySQL rounds that, but not
     /// an average.
     pub divides: bool,
+    /// Quotients are summed up: MariaDB has more digits of their sum inside of an expression than it shows.
+    pub sums_quotients: bool,
 }

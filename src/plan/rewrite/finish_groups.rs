@@ -51,7 +51,8 @@ pub(super) fn apply_to(
     let definition = groups.definition(&mut horizon)?;
     let divides = groups.columns.iter().any(|column| column.part.is_some());
     let rows = Box::new(tree(groups.combine(horizon)?)?);
-    Ok(Finish { definition, description, rows, query: rest, divides })
+    let sums_quotients = groups.sum_quotients(&original);
+    Ok(Finish { definition, description, rows, query: rest, divides, sums_quotients })
 }
 
 fn refuse(horizon: &Horizon<'_>) -> Result<()> {
@@ -157,6 +158,17 @@ impl<'a> Groups<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Is a quotient in the argument of a SUM or AVG?
+    fn sum_quotients(&self, horizon: &Horizon<'a>) -> bool {
+        self.columns.iter().filter(|column| !column.is_key).any(|column| {
+            let name = match column.item.expr {
+                Some(Expr::Function(function)) => walk::function_name(function).unwrap_or_default(),
+                _ => return false,
+            };
+            matches!(name.as_str(), "avg" | "sum") && split_aggregate::divides(horizon, &column.item.range)
+        })
     }
 
     /// A column for each aggregate call in `expr`.

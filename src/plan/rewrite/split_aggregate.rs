@@ -75,6 +75,9 @@ pub(super) fn add_column(
     let argument = argument_range(horizon, range)?;
     let function = match name.as_str() {
         "count" => AggregateFunction::Count,
+        "sum" if !is_distinct && divides(horizon, &argument) => {
+            AggregateFunction::SumOfQuotients { parts: sum_part(horizon, &argument, false) }
+        }
         "sum" => AggregateFunction::Sum,
         "min" | "max" => {
             let key = horizon.sort_key(expr, range, column)?;
@@ -132,16 +135,40 @@ pub(super) fn argument_range(horizon: &Horizon<'_>, range: &Range<usize>) -> Res
     Ok(start..tokens[close].span.range().start)
 }
 
+/// Does MariaDB compute with more digits than it shows? Where it groups, its table of groups has as many as are shown.
+pub(super) fn divides(horizon: &Horizon<'_>, argument: &Range<usize>) -> bool {
+    if horizon.layout.group_by.is_some() {
+        return false;
+    }
+    let tokens = horizon.source.tokens();
+    let first = tokens.partition_point(|token| (token.span.start as usize) < argument.start);
+    let inside = tokens.iter().skip(first).take_while(|token| token.span.end as usize <= argument.end);
+    inside.into_iter().any(|token| token.kind == TokenKind::Slash)
+}
+
+/// The helper column with a shard's sum. MariaDB sums quotients up with all digits that it has of them and rounds the sum;
+/// MySQL, which does not read its comment, rounds each of them.
+fn sum_part(horizon: &mut Horizon<'_>, argument: &Range<usize>, is_distinct: bool) -> ColumnRef {
+    if is_distinct || !divides(horizon, argument) {
+        return part(horizon, "sum", argument, is_distinct);
+    }
+    let mut pieces = vec![Piece::text("sum((")];
+    pieces.extend(horizon.pieces(argument));
+    pieces.push(Piece::text(") /*M! + 0.000000000000000000000000000000 */)"));
+    horizon.helper(super::super::operator::joined(pieces))
+}
+
+fn part(horizon: &mut Horizon<'_>, function: &str, argument: &Range<usize>, is_distinct: bool) -> ColumnRef {
+    let mut pieces = vec![Piece::text(function), Piece::text(if is_distinct { "(distinct " } else { "(" })];
+    pieces.extend(horizon.pieces(argument));
+    pieces.push(Piece::text(")"));
+    horizon.helper(super::super::operator::joined(pieces))
+}
+
 fn average_parts(horizon: &mut Horizon<'_>, argument: &Range<usize>, is_distinct: bool) -> AggregateFunction {
-    let text = horizon.pieces(argument);
-    let mut part = |function: &str| {
-        let mut pieces =
-            vec![Piece::text(function), Piece::text(if is_distinct { "(distinct " } else { "(" })];
-        pieces.extend(text.iter().cloned());
-        pieces.push(Piece::text(")"));
-        horizon.helper(super::super::operator::joined(pieces))
-    };
-    AggregateFunction::Avg { sum: part("sum"), count: part("count"), is_exact: false }
+    let sum = sum_part(horizon, argument, is_distinct);
+    let count = part(horizon, "count", argument, is_distinct);
+    AggregateFunction::Avg { sum, count, is_exact: false }
 }
 
 /// Makes the argument of a DISTINCT aggregate a key. False: its values are on one shard each, so that results of

@@ -525,6 +525,7 @@ fn multiplied(horizon: &Horizon<'_>) -> Result<Vec<ColumnRef>> {
         match column.function {
             AggregateFunction::Avg { sum, count, .. } => columns.extend([sum, count]),
             AggregateFunction::Count | AggregateFunction::Sum => columns.push(column.column),
+            AggregateFunction::SumOfQuotients { parts } => columns.push(parts),
             AggregateFunction::Max { .. } | AggregateFunction::Min { .. } => {}
         }
     }
@@ -551,6 +552,9 @@ fn known(horizon: &Horizon<'_>) -> Vec<ColumnRef> {
         known.push(column.column);
         if let AggregateFunction::Avg { sum, count, .. } = column.function {
             known.extend([sum, count]);
+        }
+        if let AggregateFunction::SumOfQuotients { parts } = column.function {
+            known.push(parts);
         }
     }
     known

@@ -93,10 +93,18 @@ fn check(bank: &Bank) {
         assert_eq!(found, [[Some(id.to_string())]], "{email} was not free");
     }
     client.run("delete from holder").unwrap();
-    for index in 0..bank::SHARDS.len() {
-        let left = bank.server(index).client().run(Some("vt_bank"), "SELECT email FROM email_idx").unwrap();
-        assert_eq!(left, "", "entries are left behind");
-    }
+    // The removal of so many entries may end at its time limit: who uses and gives up a value again takes its entry along.
+    let mut id = 3 * CLIENTS * IDS;
+    bank::until("no entry is left behind", || {
+        let left = read("SELECT email, HEX(keyspace_id) FROM email_idx");
+        for (email, _) in &left {
+            id += 1;
+            // A removal that was ended may have its locks for another moment: the next round tries again.
+            let _ = client.run(&format!("insert into holder (id, email) values ({id}, '{email}')"));
+        }
+        let _ = client.run("delete from holder");
+        left.is_empty()
+    });
 }
 
 /// Changes rows of its own, in transactions over several shards, until it is told to stop.

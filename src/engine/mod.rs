@@ -25,7 +25,7 @@ pub use arguments::{Arguments, value_of};
 pub use execute::{Run, execute, execute_counting};
 pub use field::{field_value, place_of_values};
 pub use file_rows::{FieldValue, FileRow, FileRows, NextRow};
-pub use insert::{InsertBatch, InsertSource, RowIds, UnknownValue, insert, row_ids};
+pub use insert::{InsertBatch, InsertSource, RowIds, UnknownValue, insert, literal_of, row_ids};
 pub use keyed::{shard_index, shard_of, write_condition};
 pub use lookup::{LookupEntry, LookupTable, owners};
 pub use render::{RowCounts, SessionValues, render};

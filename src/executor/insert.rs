@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Insert, InsertRows};
 use crate::session::diagnostics::Diagnostics;
 use crate::sql::{Lexed, SqlMode};
+use crate::wire::{ColumnDefinition, ColumnType};
 
 const NOT_EXACT: &str = "INSERT … SELECT over shards in a session whose character set is not utf8mb4";
 
@@ -131,23 +132,28 @@ impl Executor {
         source: &InsertSource<'_>,
         followed: Option<&NewRowLinks>,
     ) -> Result<(WriteOutcome, bool)> {
-        let InsertRows::Select { query, tail, .. } = &insert.rows else {
+        let InsertRows::Select { query, tail, behind_carried, .. } = &insert.rows else {
             return Err(Error::bug("an INSERT without query"));
         };
         if !exact_text::is_exact(job.session) {
             return Err(Error::unsupported(NOT_EXACT));
         }
-        let (mut text, mut behind) = (Vec::new(), Vec::new());
+        let mut text = Vec::new();
         engine::render(query, run.args, run.session, None, b"", &mut text)?;
-        engine::render(tail, run.args, run.session, None, b"", &mut behind)?;
-        if !behind.is_empty() {
-            behind.insert(0, b' ');
+        let mut tail_parts = Vec::with_capacity(1 + behind_carried.len());
+        for part in [tail].into_iter().chain(behind_carried) {
+            let mut rendered = Vec::new();
+            engine::render(part, run.args, run.session, None, b"", &mut rendered)?;
+            tail_parts.push(rendered);
+        }
+        if !tail_parts[0].is_empty() {
+            tail_parts[0].insert(0, b' ');
         }
         let compound = self.begin_compound(job.session).await?;
         let outcome = match self.spooled_rows(job, &text).await {
             Ok(mut rows) => {
                 let mut new = followed.map(NewRows::new);
-                let tail = (behind.as_slice(), new.as_mut());
+                let tail = (tail_parts.as_slice(), new.as_mut());
                 match self.insert_spooled(job, insert, (run, source), &mut rows, tail).await {
                     Ok(outcome) => self.check_new(job, new.as_ref()).await.map(|()| outcome),
                     Err(error) => Err(error),
@@ -164,10 +170,16 @@ impl Executor {
         insert: &Insert,
         (run, source): (&Run<'_>, &InsertSource<'_>),
         held: &mut SpooledRows,
-        (tail, mut new): (&[u8], Option<&mut NewRows<'_>>),
+        (tail_parts, mut new): (&[Vec<u8>], Option<&mut NewRows<'_>>),
     ) -> Result<(WriteOutcome, bool)> {
+        let carried = held.columns.split_off(held.columns.len().saturating_sub(tail_parts.len() - 1));
+        if carried.iter().any(|column| column.column_type == ColumnType::FLOAT) {
+            return Err(Error::unsupported(
+                "a FLOAT column of a query in ON DUPLICATE KEY UPDATE over several shards",
+            ));
+        }
         // What is wrong with the columns is wrong without rows too.
-        InsertBatch::of_query(insert, run, source, tail, &held.columns, &[])?;
+        InsertBatch::of_query(insert, run, source, b"", &held.columns, &[])?;
         let mut total = WriteOutcome::default();
         let mut first_number = None;
         let mut last_insert_id = 0;
@@ -177,16 +189,21 @@ impl Executor {
             if rows.is_empty() {
                 break;
             }
-            let mut batch = InsertBatch::of_query(insert, run, source, tail, &held.columns, &rows)?;
-            drop(rows);
-            let outcome = self.insert_part(job, insert, &mut batch, new.as_deref_mut()).await?;
-            if batch.is_remembered(&outcome) {
-                first_number.get_or_insert(outcome.last_insert_id);
+            // A row that brings columns along for the clause behind it is a statement of its own.
+            let row_count = if carried.is_empty() { rows.len() } else { 1 };
+            for rows in rows.chunks(row_count) {
+                let tail =
+                    filled(tail_parts, &carried, rows[0].get(held.columns.len()..).unwrap_or_default(), run);
+                let mut batch = InsertBatch::of_query(insert, run, source, &tail, &held.columns, rows)?;
+                let outcome = self.insert_part(job, insert, &mut batch, new.as_deref_mut()).await?;
+                if batch.is_remembered(&outcome) {
+                    first_number.get_or_insert(outcome.last_insert_id);
+                }
+                last_insert_id = outcome.last_insert_id;
+                total = engine::sum(vec![total, outcome]);
+                let said = std::mem::take(&mut job.session.diagnostics);
+                said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
             }
-            last_insert_id = outcome.last_insert_id;
-            total = engine::sum(vec![total, outcome]);
-            let said = std::mem::take(&mut job.session.diagnostics);
-            said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
         }
         job.session.diagnostics = diagnostics;
         total.last_insert_id = first_number.unwrap_or(last_insert_id);
@@ -242,6 +259,22 @@ impl Inner<'_> {
         batch.place(&[])?;
         batch.write(&mut self.access()).await
     }
+}
+
+/// What stands behind a row: the parts of the tail, and between them what the row has for the columns that it carries.
+fn filled(
+    parts: &[Vec<u8>],
+    columns: &[ColumnDefinition],
+    fields: &[Option<Vec<u8>>],
+    run: &Run<'_>,
+) -> Vec<u8> {
+    let mut tail = parts[0].clone();
+    for ((part, column), field) in parts[1..].iter().zip(columns).zip(fields) {
+        let value = engine::field_value(column, field.as_deref());
+        tail.extend_from_slice(&engine::literal_of(&value, run.session.no_backslash_escapes()));
+        tail.extend_from_slice(part);
+    }
+    tail
 }
 
 /// What is prepared at a server in the place of a statement whose tables no one server has: it has the same parameters

@@ -194,11 +194,14 @@ impl Tree<'_> {
                 let text = template_text(query);
                 self.line(depth + 1, &format!("query: {text}"));
             }
-            InsertRows::Select { head, query, tail, .. } => {
+            InsertRows::Select { head, query, tail, behind_carried, .. } => {
                 self.line(depth + 1, &format!("head: {}", String::from_utf8_lossy(head)));
                 let text = one_line(&template_text(query));
                 self.line(depth + 1, &format!("rows of: {text}"));
-                let text = one_line(&template_text(tail));
+                let mut text = one_line(&template_text(tail));
+                for (index, part) in behind_carried.iter().enumerate() {
+                    text.push_str(&format!(":carried{index}{}", template_text(part)));
+                }
                 if !text.is_empty() {
                     self.line(depth + 1, &format!("tail: {text}"));
                 }

@@ -10,6 +10,7 @@ mod rows;
 mod text;
 
 pub use ids::{RowIds, row_ids};
+pub use rows::literal_of;
 
 use super::execute::Run;
 use super::seam::{Sequences, ShardExecutor, ShardQuery, WriteOutcome};

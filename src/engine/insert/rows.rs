@@ -168,7 +168,8 @@ pub(super) fn of_file(
     }
 }
 
-fn literal_of(value: &Value, no_backslash_escapes: bool) -> Vec<u8> {
+/// A value of a query as it stands among the values of a row.
+pub fn literal_of(value: &Value, no_backslash_escapes: bool) -> Vec<u8> {
     let mut text = Vec::new();
     match value {
         // Bits are a number where one is wanted, which MariaDB says of `0x` only.

@@ -89,6 +89,9 @@ pub enum InsertRows {
         query: Template,
         /// What stands behind it.
         tail: Template,
+        /// The query's last columns, one for each of these, are no values of the rows: ON DUPLICATE KEY UPDATE reads them. Each
+        /// stands between the part of the tail before it and this one.
+        behind_carried: Box<[Template]>,
         /// Values that each row must have; `None`: the server knows.
         columns: Option<u32>,
     },

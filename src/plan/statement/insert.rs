@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::assigned_variables;
+use super::carried_columns::CarriedColumns;
 use super::change_text::ChangeText;
 use super::insert_text::{Form, InsertText};
 use super::{route_plan, update};
@@ -48,7 +49,13 @@ pub(super) fn plan(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<
     };
     let mut plan = match whole {
         Some(plan) => plan,
-        None => with_rows(lexed, &insert, &table, edits)?,
+        None => {
+            let carried = match insert.form {
+                Form::Select => CarriedColumns::of(ctx, lexed, &insert, &table)?,
+                Form::Set | Form::Values => CarriedColumns::default(),
+            };
+            with_rows(lexed, &insert, &table, edits, &carried)?
+        }
     };
     plan.tables = vec![(Some(table.keyspace.clone()), table.name.as_str().into())];
     if matches!(plan.root, Primitive::Route(_)) {
@@ -107,7 +114,13 @@ fn fit_name(insert: &InsertText<'_>, name: &str, table: &Table, edits: &mut Edit
     }
 }
 
-fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: Edits) -> Result<Plan> {
+fn with_rows(
+    lexed: &Lexed,
+    insert: &InsertText<'_>,
+    table: &Arc<Table>,
+    edits: Edits,
+    carried: &CarriedColumns,
+) -> Result<Plan> {
     let kind = lexed.kind;
     let keyspace = Some(table.keyspace.clone());
     if !needs_rows(table) && insert.form != Form::Select {
@@ -147,7 +160,7 @@ fn with_rows(lexed: &Lexed, insert: &InsertText<'_>, table: &Arc<Table>, edits: 
     };
     let rows = match insert.form {
         Form::Set => set_rows(lexed, insert, (&vindexes, &lookups), generated.as_ref(), edits)?,
-        Form::Select => select_rows(insert, generated.as_ref(), columns.as_deref(), edits)?,
+        Form::Select => select_rows(insert, generated.as_ref(), columns.as_deref(), carried, edits)?,
         Form::Values => {
             value_rows(insert, generated.as_ref(), columns.as_deref().unwrap_or_default(), edits)?
         }
@@ -399,6 +412,7 @@ fn select_rows(
     insert: &InsertText<'_>,
     generated: Option<&Generated>,
     columns: Option<&[Box<str>]>,
+    carried: &CarriedColumns,
     mut edits: Edits,
 ) -> Result<InsertRows> {
     let source = &insert.source;
@@ -418,8 +432,20 @@ fn select_rows(
     if assigns && assigned_variables::are_named(source, &(end..source.range().end)) {
         return Err(Error::unsupported(session::ASSIGNS));
     }
-    let query = ChangeText::own_words(source, &(start..end));
-    let tail = source.pieces(end..source.range().end, &edits);
+    let query = match carried.names.as_slice() {
+        [] => ChangeText::own_words(source, &(start..end)),
+        _ => {
+            let mut query = ChangeText::own_words(source, &(start..carried.list_end));
+            query.push_text(carried.selected(source).as_bytes());
+            let rest = ChangeText::own_words(source, &(carried.list_end..end));
+            query.pieces.extend(rest.pieces);
+            query
+        }
+    };
+    let ends = carried.names.iter().map(|name| name.start).chain([source.range().end]);
+    let starts = [end].into_iter().chain(carried.names.iter().map(|name| name.end));
+    let mut parts = starts.zip(ends).map(|(start, end)| source.pieces(start..end, &edits));
+    let tail = parts.next().unwrap_or_default();
     let columns = columns.and_then(|columns| u32::try_from(columns.len()).ok());
-    Ok(InsertRows::Select { head: head.into(), query, tail, columns })
+    Ok(InsertRows::Select { head: head.into(), query, tail, behind_carried: parts.collect(), columns })
 }

@@ -187,24 +187,37 @@ impl<'a> InsertText<'a> {
     /// The columns that ON DUPLICATE KEY UPDATE assigns to, without those that get their own value (`a = a`,
     /// `a = LAST_INSERT_ID(a)`).
     pub(super) fn changed_by_update(&self) -> Vec<Box<str>> {
-        let Some(start) = self.updates() else { return Vec::new() };
-        let mut changed = Vec::new();
-        let mut tokens: Vec<usize> = Vec::new();
-        let mut depth = 0_usize;
-        for index in start + 4..=self.source.tokens().len() {
-            let kind = self.source.tokens().get(index).map(|token| token.kind);
-            match kind {
+        self.update_assignments().filter_map(|tokens| self.changed_by(&tokens.collect::<Vec<_>>())).collect()
+    }
+
+    /// The tokens of each value that ON DUPLICATE KEY UPDATE assigns.
+    pub(super) fn update_values(&self) -> Vec<Range<usize>> {
+        let is_assign =
+            |index: &usize| matches!(self.source.tokens()[*index].kind, TokenKind::Eq | TokenKind::Assign);
+        self.update_assignments()
+            .filter_map(|tokens| Some(tokens.clone().find(is_assign)? + 1..tokens.end))
+            .collect()
+    }
+
+    /// The tokens of each assignment of ON DUPLICATE KEY UPDATE.
+    fn update_assignments(&self) -> impl Iterator<Item = Range<usize>> {
+        let tokens = self.source.tokens();
+        let mut found = Vec::new();
+        let first = self.updates().map_or(tokens.len() + 1, |index| index + 4);
+        let (mut start, mut depth) = (first, 0_usize);
+        for index in first..=tokens.len() {
+            match tokens.get(index).map(|token| token.kind) {
                 Some(TokenKind::LParen) => depth += 1,
                 Some(TokenKind::RParen) => depth = depth.saturating_sub(1),
-                _ => {}
+                Some(TokenKind::Comma) if depth > 0 => {}
+                None | Some(TokenKind::Comma) => {
+                    found.push(start..index);
+                    start = index + 1;
+                }
+                Some(_) => {}
             }
-            if kind.is_some() && (kind != Some(TokenKind::Comma) || depth > 0) {
-                tokens.push(index);
-                continue;
-            }
-            changed.extend(self.changed_by(&std::mem::take(&mut tokens)));
         }
-        changed
+        found.into_iter()
     }
 
     /// The column that one assignment changes.

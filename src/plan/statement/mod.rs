@@ -2,6 +2,7 @@
 
 mod added_keys;
 mod assigned_variables;
+mod carried_columns;
 mod change_text;
 mod create_view;
 mod ddl;

@@ -247,6 +247,27 @@ impl<'a> InsertBatch<'a> {
         found
     }
 
+    /// Values in columns of vindexes in whose place a server with AUTO_INCREMENT would put a number of its own.
+    pub fn asking(&self) -> Vec<UnknownValue> {
+        let mut found = Vec::new();
+        for (row, of_row) in self.rows.iter().enumerate() {
+            for (vindex, cells) in of_row.cells.iter().enumerate() {
+                let asks = |cell: &Cell| match cell {
+                    Cell::Value(value) => rows::is_replaced_by_counting(value, &self.source),
+                    Cell::Default | Cell::Expression(_) | Cell::Generated => false,
+                };
+                let asking = cells.iter().enumerate().filter(|(_, cell)| asks(cell));
+                found.extend(asking.map(|(column, _)| UnknownValue {
+                    row,
+                    vindex,
+                    column,
+                    expression: None,
+                }));
+            }
+        }
+        found
+    }
+
     /// The name of the column that an unknown value is for.
     pub fn column_of(&self, unknown: &UnknownValue) -> &'a str {
         let vindex = vindexes(self.plan).nth(unknown.vindex);

@@ -205,6 +205,18 @@ pub(super) fn asks_for_number(value: Option<&Value>, source: &InsertSource<'_>) 
     }
 }
 
+/// Does a column with AUTO_INCREMENT get the next number in the place of this value, however it is written?
+pub(super) fn is_replaced_by_counting(value: &Value, source: &InsertSource<'_>) -> bool {
+    let is_zero = |text: &[u8]| {
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        !digits.is_empty() && digits.iter().all(|byte| *byte == b'0')
+    };
+    match value {
+        Value::Text(text) if is_zero(text) => !source.zero_is_a_value,
+        value => asks_for_number(Some(value), source),
+    }
+}
+
 fn read_row(
     span: Span,
     values: &[InsertValue],

@@ -9,7 +9,8 @@ use super::super::inner::Inner;
 use super::super::place;
 use crate::engine::{InsertBatch, UnknownValue, field_value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::primitive::Insert;
+use crate::plan::primitive::{Generated, Insert};
+use crate::schema::Generation;
 use crate::value::Value;
 
 /// Expressions that are evaluated by one query.
@@ -47,19 +48,44 @@ impl Inner<'_> {
         for chunk in expressions.chunks(EXPRESSIONS_PER_QUERY) {
             self.evaluate(batch, chunk).await?;
         }
+        self.refuse_counting(insert, batch)?;
         for null in batch.nulls(insert.is_ignore || !self.is_strict()) {
             let column = batch.column_of(&null);
             let facts = self.facts_of(insert, column, &mut known).await?;
             if facts.counts_itself {
-                return Err(Error::unsupported(format!(
-                    "AUTO_INCREMENT of the servers for the vindex column {column} (a sequence can do it)"
-                )));
+                return Err(counts_itself(column));
             }
             if let Some(value) = facts.in_place_of_null.filter(|_| !facts.is_nullable) {
                 batch.fill(&null, value);
             }
         }
         Ok(())
+    }
+
+    /// Where a server puts a number of its own into a column by which rows are found, it is too late to find a shard or
+    /// to keep a lookup table.
+    fn refuse_counting(&self, insert: &Insert, batch: &InsertBatch<'_>) -> Result<()> {
+        let Some(relation) = self.snapshot.schemas.relation(&insert.keyspace, &insert.table) else {
+            return Ok(());
+        };
+        let mut counted = relation.columns.iter();
+        let Some(counted) = counted.find(|column| column.generation == Generation::AutoIncrement) else {
+            return Ok(());
+        };
+        let is_generated = |generated: &Generated| counted.name == *generated.column;
+        if insert.generated.as_ref().is_some_and(is_generated) {
+            return Ok(());
+        }
+        let table =
+            self.snapshot.vschema.keyspace(&insert.keyspace).and_then(|known| known.table(&insert.table));
+        let mut used = table.iter().flat_map(|table| &table.column_vindexes).flat_map(|used| &used.columns);
+        if !used.any(|column| *column == counted.name) {
+            return Ok(());
+        }
+        match batch.asking().iter().any(|value| counted.name == *batch.column_of(value)) {
+            true => Err(counts_itself(counted.name.as_str())),
+            false => Ok(()),
+        }
     }
 
     async fn evaluate(&mut self, batch: &mut InsertBatch<'_>, unknown: &[UnknownValue]) -> Result<()> {
@@ -150,6 +176,12 @@ impl Inner<'_> {
         };
         Ok(facts)
     }
+}
+
+fn counts_itself(column: &str) -> Error {
+    Error::unsupported(format!(
+        "AUTO_INCREMENT of the servers for the vindex column {column} (a sequence can do it)"
+    ))
 }
 
 /// Is a default, as MariaDB shows it, the same whenever it is evaluated?

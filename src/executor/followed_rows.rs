@@ -98,37 +98,12 @@ impl Executor {
         (new, told): (&NewRows<'_>, &Told),
     ) -> Result<WriteOutcome> {
         let (snapshot, needs) = (job.snapshot.clone(), job.needs());
-        let is_plain = Inner::new(self, &mut *job.session, &snapshot, needs).no_backslash_escapes();
-        let mut conditions: Vec<Vec<Vec<u8>>> = vec![Vec::new(); batch.row_count()];
-        for key in insert.keys_over_shards() {
-            let columns: Vec<String> = key.vindex.columns.iter().map(|column| quoted(column)).collect();
-            for (row, entry) in batch.entries(key)? {
-                if !entry.values.contains(&Value::Null) {
-                    let mut condition = Vec::new();
-                    write_condition(&columns, &[&entry.values], false, is_plain, &mut condition)?;
-                    conditions[row].push(condition);
-                }
-            }
-        }
-        let table = format!("{}.{}", quoted(&insert.keyspace), quoted(&insert.table));
+        let conditions = self.key_conditions(job, insert, batch)?;
         let is_counted = batch.row_count() > 1 || matches!(insert.rows, InsertRows::Select { .. });
         let mut outcomes = Vec::with_capacity(batch.row_count());
         let mut diagnostics = Diagnostics::default();
         for (row, conditions) in conditions.iter().enumerate() {
-            let mut deleted = 0;
-            for condition in conditions {
-                let in_the_way = self.row_in_the_way(job, &table, condition, (new, told, row)).await?;
-                let text = [format!("delete from {table} where ").as_bytes(), condition].concat();
-                let result = match in_the_way {
-                    InTheWay::Nothing => continue,
-                    InTheWay::ReferredTo => self.followed_change(job, &text).await?,
-                    InTheWay::Equal => self.captured(job, &text, None).await?.pop().unwrap_or_default(),
-                };
-                if let Some(error) = result.error {
-                    return Err(error);
-                }
-                deleted += result.affected_rows;
-            }
+            let deleted = self.clear_the_way(job, insert, conditions, Some((new, told, row))).await?;
             job.session.diagnostics = Diagnostics::default();
             let lacking = self.lacks_parent(job, new.links(), told, row).await?;
             let queries = batch.queries(&|index| index == row)?;
@@ -149,6 +124,57 @@ impl Executor {
         }
         job.session.diagnostics = diagnostics;
         Ok(batch.outcome(outcomes))
+    }
+
+    /// Row by row: what says that a row has one of the unique keys of a new one.
+    pub(super) fn key_conditions(
+        &self,
+        job: &Job<'_>,
+        insert: &Insert,
+        batch: &InsertBatch<'_>,
+    ) -> Result<Vec<Vec<Vec<u8>>>> {
+        let is_plain = job.session.settings.lex_options().mode.contains(SqlMode::NO_BACKSLASH_ESCAPES);
+        let mut conditions: Vec<Vec<Vec<u8>>> = vec![Vec::new(); batch.row_count()];
+        for key in insert.keys_over_shards() {
+            let columns: Vec<String> = key.vindex.columns.iter().map(|column| quoted(column)).collect();
+            for (row, entry) in batch.entries(key)? {
+                if !entry.values.contains(&Value::Null) {
+                    let mut condition = Vec::new();
+                    write_condition(&columns, &[&entry.values], false, is_plain, &mut condition)?;
+                    conditions[row].push(condition);
+                }
+            }
+        }
+        Ok(conditions)
+    }
+
+    /// Deletes the rows that a new one takes the places of, as a DELETE of the client would; tells how many.
+    pub(super) async fn clear_the_way(
+        &self,
+        job: &mut Job<'_>,
+        insert: &Insert,
+        conditions: &[Vec<u8>],
+        followed: Option<(&NewRows<'_>, &Told, usize)>,
+    ) -> Result<u64> {
+        let table = format!("{}.{}", quoted(&insert.keyspace), quoted(&insert.table));
+        let mut deleted = 0;
+        for condition in conditions {
+            let in_the_way = match followed {
+                Some(of_row) => self.row_in_the_way(job, &table, condition, of_row).await?,
+                None => InTheWay::Equal,
+            };
+            let text = [format!("delete from {table} where ").as_bytes(), condition].concat();
+            let result = match in_the_way {
+                InTheWay::Nothing => continue,
+                InTheWay::ReferredTo => self.followed_change(job, &text).await?,
+                InTheWay::Equal => self.captured(job, &text, None).await?.pop().unwrap_or_default(),
+            };
+            if let Some(error) = result.error {
+                return Err(error);
+            }
+            deleted += result.affected_rows;
+        }
+        Ok(deleted)
     }
 
     /// What is to be done with children of the row in the way. For MySQL that depends on whether the new one has the same

@@ -180,20 +180,26 @@ impl Executor {
             })
     }
 
-    /// Rows of files are not followed.
-    pub(super) fn refuse_followed(&self, job: &Job<'_>, insert: &Insert) -> Result<()> {
+    /// The plan of a file's rows with what they refer to, if the router keeps foreign keys of their table.
+    pub(super) fn followed_file(
+        &self,
+        job: &Job<'_>,
+        insert: &Insert,
+    ) -> Result<Option<(Insert, NewRowLinks)>> {
         let snapshot = &job.snapshot;
         let keys = ForeignKeys::new(&snapshot.vschema, &snapshot.schemas);
         let table = snapshot.vschema.keyspace(&insert.keyspace).and_then(|known| known.table(&insert.table));
-        let replaces = mentions(job.text, b"replace");
-        let is_followed =
-            |table: &&Arc<Table>| keys.follows_insert(table) || replaces && keys.follows_delete(table);
-        match table.filter(|table| keys.is_managed(table) && checks_foreign_keys(job)).filter(is_followed) {
-            Some(_) => {
-                Err(Error::unsupported("LOAD DATA into a table with foreign keys that reach over shards"))
-            }
-            None => Ok(()),
+        let is_followed = |table: &&Arc<Table>| {
+            keys.follows_insert(table) || insert.replaces.is_some() && keys.follows_delete(table)
+        };
+        let table = table.filter(|table| keys.is_managed(table) && checks_foreign_keys(job));
+        if table.filter(is_followed).is_none() {
+            return Ok(None);
         }
+        // With LOCAL, what does not fit is left out.
+        let leaves_out = Insert { is_ignore: insert.replaces.is_none(), ..insert.clone() };
+        let (with_keys, links) = self.with_foreign_keys(job, &leaves_out)?;
+        Ok(Some((Insert { is_ignore: false, ..with_keys }, links)))
     }
 
     /// The plan of an INSERT with the values of its foreign keys told row by row, and these keys: the first of its lookups
@@ -323,7 +329,7 @@ fn checks_foreign_keys(job: &Job<'_>) -> bool {
 }
 
 /// The session's settings, with servers that do not check foreign keys.
-fn without_checks(job: &Job<'_>) -> Arc<SessionSettings> {
+pub(super) fn without_checks(job: &Job<'_>) -> Arc<SessionSettings> {
     Arc::clone(job.session.settings.with_variable("foreign_key_checks", Some("0")).backend())
 }
 

@@ -80,8 +80,13 @@ impl<'a> NewRows<'a> {
         &self.followed.incoming
     }
 
+    /// May one row be the parent of another?
+    pub(super) fn refer_to_themselves(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
     /// How many of the statement's lookups are the table's own; those of foreign keys stand behind.
-    fn own_lookups(&self, insert: &Insert) -> usize {
+    pub(super) fn own_lookups(&self, insert: &Insert) -> usize {
         let end = insert.lookups.len() - insert.keys_over_shards().len();
         end.saturating_sub(self.links().len() + self.orders.len() + self.incoming().len())
     }
@@ -107,7 +112,7 @@ impl<'a> NewRows<'a> {
 
 impl Told {
     /// Does a row refer to itself by this key?
-    fn is_own_parent(&self, link: usize, row: usize) -> bool {
+    pub(super) fn is_own_parent(&self, link: usize, row: usize) -> bool {
         let offered = self.offered.iter().find(|(index, _)| *index == link);
         let offered = offered.and_then(|(_, by_row)| by_row.get(&row));
         offered.is_some() && offered == self.wanted.get(link).and_then(|by_row| by_row.get(&row))

@@ -42,7 +42,8 @@ impl Executor {
             if !all && !has_owned && primary.columns.iter().all(|column| has(column)) {
                 continue;
             }
-            if key.columns.iter().any(|column| column.is_empty()) {
+            let is_computed = |name: &str| shape.column(name).is_some_and(|column| column.is_generated);
+            if key.columns.iter().any(|column| column.is_empty() || is_computed(column)) {
                 let text = format!("REPLACE with the unique key {}, a part of which is no column", key.name);
                 return Err(Error::unsupported(text));
             }

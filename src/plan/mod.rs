@@ -98,6 +98,11 @@ pub fn build_load(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<p
     statement::load(ctx, text, lexed)
 }
 
+/// The fields of a file whose values an INSERT of its rows looks at.
+pub fn fields_looked_at(insert: &primitive::Insert, table: &Table) -> Vec<primitive::LookedAt> {
+    statement::looked_at(insert, table)
+}
+
 /// Plans an UPDATE or DELETE whose rows the router has to see: they are read first, and where that is possible the values
 /// that they get are read along.
 ///

@@ -1,5 +1,7 @@
 //! Some rows of a file on their way to their shards.
 
+use std::ops::Range;
+
 use futures_util::future::join_all;
 
 use super::send;
@@ -9,7 +11,7 @@ use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::executor::Executor;
 use crate::executor::inner::Inner;
 use crate::executor::job::Job;
-use crate::executor::lookup::{ENTRIES_PER_STATEMENT, OwnedLookup, used_by};
+use crate::executor::lookup::{ENTRIES_PER_STATEMENT, OwnedLookup, Owners, used_by};
 use crate::executor::outcome::collect_warnings;
 use crate::executor::scatter::SequenceAccess;
 use crate::executor::two_phase::check_write;
@@ -80,8 +82,13 @@ impl<'a> Batch<'a> {
         &self.bytes[start..self.ends[index]]
     }
 
-    /// The files for the shards, in the order of the shards.
-    pub(super) fn parts(&self, placed: &InsertBatch<'_>, keyspace: &Keyspace) -> Vec<Part> {
+    /// The files for the shards with these rows, in the order of the shards.
+    pub(super) fn parts(
+        &self,
+        placed: &InsertBatch<'_>,
+        keyspace: &Keyspace,
+        rows: Range<usize>,
+    ) -> Vec<Part> {
         let plan = &self.plan.insert;
         let new = |shard: &crate::topology::Shard| Part {
             target: Target::primary(plan.keyspace.clone(), shard.name().clone()),
@@ -89,7 +96,7 @@ impl<'a> Batch<'a> {
             numbers: Vec::new(),
         };
         let mut parts: Vec<Part> = keyspace.shards().iter().map(new).collect();
-        for index in 0..self.row_count() {
+        for index in rows {
             let Some(shard) = placed.shard_of(index) else { continue };
             let chosen = if plan.is_copied { 0..parts.len() } else { shard..shard + 1 };
             for part in &mut parts[chosen] {
@@ -216,30 +223,54 @@ impl Executor {
 }
 
 impl Inner<'_> {
-    /// Gives rows numbers and places, and adds their rows to lookup tables. A row whose value is taken is left out, as
-    /// IGNORE does.
+    /// Gives rows numbers and places.
     pub(super) async fn place_file_rows(
         &mut self,
         insert: &Insert,
         batch: &mut InsertBatch<'_>,
-    ) -> Result<Added> {
+    ) -> Result<()> {
         self.fill_in(insert, batch).await?;
         let mut sequences = SequenceAccess { executor: self.executor, snapshot: self.snapshot };
         batch.number(&mut sequences).await?;
         let told = self.told_places(insert, batch).await?;
-        batch.place(&told)?;
-        let mut added = Added::new();
-        if insert.lookups.is_empty() {
-            return Ok(added);
-        }
-        for lookup in insert.lookups.iter().filter(|lookup| !lookup.is_owned) {
+        batch.place(&told)
+    }
+
+    /// Rows must be where vindexes that they share say. `own`: so many of the lookups are the table's.
+    pub(super) async fn check_file_rows(
+        &mut self,
+        insert: &Insert,
+        own: usize,
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<()> {
+        for lookup in insert.lookups.iter().take(own).filter(|lookup| !lookup.is_owned) {
             self.check_unowned(insert, lookup, batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows' rows to lookup tables. A row whose value is taken is left out, as IGNORE does; REPLACE has no such
+    /// row.
+    pub(super) async fn add_file_entries(
+        &mut self,
+        insert: &Insert,
+        own: usize,
+        batch: &mut InsertBatch<'_>,
+    ) -> Result<Added> {
+        let mut added = Added::new();
+        if !insert.lookups.iter().take(own).any(|lookup| lookup.is_owned) {
+            return Ok(added);
         }
         let tablet_type = self.session.target.tablet_type;
         let found = self.snapshot.vschema.find_table(Some(&insert.keyspace), &insert.table, tablet_type)?;
         for (index, lookup) in insert.lookups.iter().enumerate().filter(|(_, lookup)| lookup.is_owned) {
             let owned = OwnedLookup { owner: &found.table, used: used_by(&found.table, lookup)? };
             let entries = batch.entries(lookup)?;
+            if insert.replaces.is_some() {
+                let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+                self.add_entries(owned, entries, Owners::Follow).await?;
+                continue;
+            }
             let mut fresh: Vec<KeyspaceId> = Vec::new();
             let mut new = Vec::new();
             for chunk in entries.chunks(ENTRIES_PER_STATEMENT) {

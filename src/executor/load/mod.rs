@@ -4,6 +4,7 @@
 //! takes them. <https://dev.mysql.com/doc/refman/9.0/en/load-data.html>
 
 mod batch;
+mod keys;
 mod rows;
 
 use super::Executor;
@@ -63,8 +64,7 @@ impl Executor {
             job.session.transaction.open();
         }
         if let Some(rows) = &plan.rows {
-            self.refuse_followed(job, &rows.insert)?;
-            return self.load_rows(job, &plan, rows).await;
+            return self.load_rows_with_keys(job, &plan, rows).await;
         }
         let text = self.load_text(job, &plan.query)?;
         let target = place::any_shard(&job.snapshot, &plan.keyspace, job.session)?;

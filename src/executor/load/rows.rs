@@ -1,15 +1,19 @@
 //! LOAD DATA LOCAL over shards: the client's file is cut into rows, and each shard gets those that belong to it as a
 //! file of its own, batch by batch, in one transaction.
 
+use std::ops::Range;
+
 use super::batch::Batch;
 use super::{begin, request};
 use crate::backend::LoadReply;
-use crate::engine::{self, FieldValue, FileRows, InsertSource, NextRow, Run, WriteOutcome};
+use crate::engine::{self, FieldValue, FileRows, InsertBatch, InsertSource, NextRow, Run, WriteOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::executor::arguments::{Arguments, Placeholders};
+use crate::executor::foreign_keys::NewRowLinks;
 use crate::executor::inner::Inner;
 use crate::executor::job::Job;
+use crate::executor::new_rows::NewRows;
 use crate::executor::place;
 use crate::executor::session_values::SessionValues;
 use crate::gateway::Target;
@@ -17,16 +21,23 @@ use crate::limits::{LOAD_BATCH_BYTES, LOAD_BATCH_ROWS};
 use crate::plan::primitive::{Load, LoadRows, LookedAt, Takes};
 use crate::session::diagnostics::Diagnostics;
 use crate::sql::SqlMode;
+use crate::topology::Keyspace;
 use crate::value::Value;
 
 impl Executor {
-    /// Runs the statement and replies.
-    pub(super) async fn load_rows(&self, job: &mut Job<'_>, plan: &Load, rows: &LoadRows) -> Result<()> {
-        self.refuse_keys_over_shards(job, rows).await?;
+    /// Runs the statement and replies. `followed`: what the router keeps of the foreign keys of its rows.
+    pub(super) async fn load_rows(
+        &self,
+        job: &mut Job<'_>,
+        plan: &Load,
+        rows: &LoadRows,
+        followed: Option<&NewRowLinks>,
+    ) -> Result<()> {
         let text = self.load_text(job, &plan.query)?;
         let last_insert_id = job.session.last_insert_id;
+        let new = followed.map(NewRows::new);
         let steps = self.begin_steps(job.session).await?;
-        let outcome = self.load_batches(job, rows, &text).await;
+        let outcome = self.load_batches(job, rows, &text, new.as_ref()).await;
         let loaded = self.end_compound(job.session, steps, outcome).await?;
         // What was generated is remembered, but not told.
         job.session.last_insert_id = loaded.first_number.unwrap_or(last_insert_id);
@@ -34,27 +45,13 @@ impl Executor {
         Ok(())
     }
 
-    /// `REPLACE` does not see rows in the way on other shards.
-    async fn refuse_keys_over_shards(&self, job: &Job<'_>, rows: &LoadRows) -> Result<()> {
-        let options = job.session.settings.lex_options();
-        let load = crate::sql::statement::parse_load(job.text, &options)?;
-        let Some(primary) = rows.insert.vindexes.first().filter(|_| load.replaces) else { return Ok(()) };
-        let tablet_type = job.session.target.tablet_type;
-        let found =
-            job.snapshot.vschema.find_table(Some(&rows.insert.keyspace), &rows.insert.table, tablet_type)?;
-        let shape = self.table_shape(job, &found.table).await?;
-        let has = |columns: &[Box<str>], name: &str| columns.iter().any(|c| c.eq_ignore_ascii_case(name));
-        let other = shape.unique.iter().find(|key| !primary.columns.iter().all(|c| has(&key.columns, c)));
-        match other {
-            Some(key) => Err(Error::unsupported(format!(
-                "LOAD DATA … REPLACE with the unique key {}, which does not have the sharding key",
-                key.name
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    async fn load_batches(&self, job: &mut Job<'_>, rows: &LoadRows, text: &[u8]) -> Result<Loaded> {
+    async fn load_batches(
+        &self,
+        job: &mut Job<'_>,
+        rows: &LoadRows,
+        text: &[u8],
+        new: Option<&NewRows<'_>>,
+    ) -> Result<Loaded> {
         let charset = self.file_charset(job, rows).await?;
         // One server's words about the statement, and about files of clients, before the client sends its own.
         let target = place::any_shard(&job.snapshot, &rows.insert.keyspace, job.session)?;
@@ -63,10 +60,14 @@ impl Executor {
         let wanted: Vec<usize> = rows.looked_at.iter().map(|field| field.position).collect();
         let mut file = FileRows::new(&rows.format, rows.field_count, &wanted, rows.skipped_lines);
         let mut loaded = Loaded { outcomes: vec![first], ..Loaded::default() };
+        // A row may be in the way of the next, or be its parent.
+        let is_one_by_one =
+            !rows.insert.keys_over_shards().is_empty() || new.is_some_and(NewRows::refer_to_themselves);
+        let rows_max = if is_one_by_one { 1 } else { LOAD_BATCH_ROWS };
         let mut has_ended = false;
         while !has_ended {
             let mut batch = Batch::new(rows, loaded.row_count);
-            while batch.bytes() < LOAD_BATCH_BYTES && batch.row_count() < LOAD_BATCH_ROWS {
+            while batch.bytes() < LOAD_BATCH_BYTES && batch.row_count() < rows_max {
                 match file.next_row()? {
                     NextRow::End => {
                         has_ended = true;
@@ -85,7 +86,7 @@ impl Executor {
                 }
             }
             loaded.row_count += batch.row_count() as u64;
-            self.load_batch(job, rows, text, &batch, &mut loaded).await?;
+            self.load_batch(job, (rows, new), text, &batch, &mut loaded).await?;
         }
         job.session.diagnostics = std::mem::take(&mut loaded.diagnostics);
         loaded.outcome = engine::sum(std::mem::take(&mut loaded.outcomes));
@@ -116,7 +117,7 @@ impl Executor {
     async fn load_batch(
         &self,
         job: &mut Job<'_>,
-        rows: &LoadRows,
+        (rows, new): (&LoadRows, Option<&NewRows<'_>>),
         text: &[u8],
         batch: &Batch<'_>,
         loaded: &mut Loaded,
@@ -144,31 +145,70 @@ impl Executor {
             zero_is_a_value: options.mode.contains(SqlMode::NO_AUTO_VALUE_ON_ZERO),
         };
         let mut placed = batch.placed(&run, &source);
-        let added = Inner::new(self, &mut *job.session, &snapshot, needs)
-            .place_file_rows(insert, &mut placed)
-            .await?;
-        let parts = batch.parts(&placed, source.keyspace);
-        let files: Vec<_> = parts.iter().map(|part| (part.target.clone(), part.bytes.as_slice())).collect();
-        let last_row = (0..parts.len()).max_by_key(|index| parts[*index].numbers.last().copied());
-        let last_row = last_row.filter(|_| crate::executor::variables::are_named(job));
-        let (outcomes, said) = self.send_files(job, &needs, text, &files, last_row).await?;
-        batch.refuse_changed_keys(&said)?;
-        let warned = said.iter().zip(&parts).map(|(said, part)| (said, part.numbers.as_slice()));
-        let copies = if insert.is_copied { 1 } else { usize::MAX };
-        for entry in crate::executor::row_numbers::in_order(warned.take(copies)) {
-            loaded.diagnostics.push(entry);
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        inner.place_file_rows(insert, &mut placed).await?;
+        let own =
+            new.map_or(insert.lookups.len() - insert.keys_over_shards().len(), |new| new.own_lookups(insert));
+        inner.check_file_rows(insert, own, &mut placed).await?;
+        let lacking = match new {
+            Some(new) => self.lacking_parents(job, insert, new, &placed).await?,
+            None => vec![None; placed.row_count()],
+        };
+        self.clear_way_of_file(job, (insert, new), &placed, loaded).await?;
+        let mut inner = Inner::new(self, &mut *job.session, &snapshot, needs);
+        let added = inner.add_file_entries(insert, own, &mut placed).await?;
+        let part = FilePart { rows, text, batch, placed: &placed, keyspace: source.keyspace };
+        let mut was_left_out = placed.row_count() > batch.sent_count(&placed);
+        let mut start = 0;
+        while let Some(first) = lacking.get(start) {
+            let end = lacking[start..].iter().position(|link| link.is_some() != first.is_some());
+            let end = end.map_or(lacking.len(), |length| start + length);
+            match first {
+                None => was_left_out |= self.send_part(job, &part, start..end, loaded).await?,
+                Some(_) => {
+                    for row in start..end {
+                        if let Some(link) = lacking[row] {
+                            self.leave_out_orphan(job, &part, (row, link), loaded).await?;
+                        }
+                    }
+                }
+            }
+            start = end;
         }
-        let was_left_out = |outcome: &WriteOutcome| super::number_in(outcome, "Skipped") > 0;
-        if outcomes.iter().any(was_left_out) || placed.row_count() > batch.sent_count(&placed) {
+        if was_left_out {
             Inner::new(self, &mut *job.session, &snapshot, needs).forget_unused(insert, added).await?;
         }
         loaded.first_number = loaded.first_number.or(placed.first_number());
         let skipped = batch.skipped(&placed, &mut loaded.diagnostics);
-        loaded.outcomes.extend(outcomes.into_iter().take(copies));
         loaded.outcomes.extend(skipped);
         // What is held does not grow with the file.
         loaded.outcomes = vec![engine::sum(std::mem::take(&mut loaded.outcomes))];
         Ok(())
+    }
+
+    /// Sends some rows to their shards; tells whether rows of them were left out there.
+    pub(super) async fn send_part(
+        &self,
+        job: &mut Job<'_>,
+        part: &FilePart<'_>,
+        rows: Range<usize>,
+        loaded: &mut Loaded,
+    ) -> Result<bool> {
+        let needs = job.needs();
+        let parts = part.batch.parts(part.placed, part.keyspace, rows);
+        let files: Vec<_> = parts.iter().map(|part| (part.target.clone(), part.bytes.as_slice())).collect();
+        let last_row = (0..parts.len()).max_by_key(|index| parts[*index].numbers.last().copied());
+        let last_row = last_row.filter(|_| crate::executor::variables::are_named(job));
+        let (outcomes, said) = self.send_files(job, &needs, part.text, &files, last_row).await?;
+        part.batch.refuse_changed_keys(&said)?;
+        let warned = said.iter().zip(&parts).map(|(said, part)| (said, part.numbers.as_slice()));
+        let copies = if part.rows.insert.is_copied { 1 } else { usize::MAX };
+        for entry in crate::executor::row_numbers::in_order(warned.take(copies)) {
+            loaded.diagnostics.push(entry);
+        }
+        let was_left_out = outcomes.iter().any(|outcome| super::number_in(outcome, "Skipped") > 0);
+        loaded.outcomes.extend(outcomes.into_iter().take(copies));
+        Ok(was_left_out)
     }
 
     /// The character set of the file.
@@ -189,12 +229,23 @@ impl Executor {
     }
 }
 
+/// Rows of a batch that have their places.
+#[derive(Clone, Copy)]
+pub(super) struct FilePart<'a> {
+    pub(super) rows: &'a LoadRows,
+    /// The statement for servers.
+    pub(super) text: &'a [u8],
+    pub(super) batch: &'a Batch<'a>,
+    pub(super) placed: &'a InsertBatch<'a>,
+    pub(super) keyspace: &'a Keyspace,
+}
+
 /// What was loaded so far.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) outcome: WriteOutcome,
-    outcomes: Vec<WriteOutcome>,
-    diagnostics: Diagnostics,
+    pub(super) outcomes: Vec<WriteOutcome>,
+    pub(super) diagnostics: Diagnostics,
     row_count: u64,
     first_number: Option<u64>,
 }

@@ -152,21 +152,21 @@ impl Executor {
 }
 
 /// Is the target's connection, which the transaction holds, one to MariaDB?
-fn is_mariadb(session: &Session, target: &Target) -> bool {
+pub(super) fn is_mariadb(session: &Session, target: &Target) -> bool {
     let shards = &session.transaction.shards;
     let held = session.transaction.find(target).and_then(|index| shards.get(index));
     held.is_some_and(|shard| shard.connection.version().engine == Engine::MariaDb)
 }
 
 /// Does an UPDATE's info speak of changed rows?
-fn has_changed(info: &[u8]) -> bool {
+pub(super) fn has_changed(info: &[u8]) -> bool {
     let text = String::from_utf8_lossy(info);
     let rest = text.split_once("Changed: ").map_or("", |(_, rest)| rest);
     rest.split_whitespace().next().is_some_and(|number| number != "0")
 }
 
 /// The outcome of a row that was taken back: what was said of it, and further warnings.
-fn unchanged(outcome: &WriteOutcome, found_rows: bool, further: u32) -> WriteOutcome {
+pub(super) fn unchanged(outcome: &WriteOutcome, found_rows: bool, further: u32) -> WriteOutcome {
     let text = String::from_utf8_lossy(&outcome.info);
     let (head, warnings) = text.rsplit_once(' ').unwrap_or((&text, "0"));
     let warnings = warnings.parse::<u32>().unwrap_or_default() + further;

@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 
 use super::cascade::Chain;
+use super::each::has_changed;
 use super::lookups::LookupChanges;
+use super::managed_targets::{FollowedTarget, order_of};
 use super::moves::Moved;
 use super::statements::{Chosen, Statements};
 use super::target::{KeyedTarget, Where};
-use super::{Job, check_count, choose, matched_of, nothing_matched, shard_target};
+use super::{Job, check_count, matched_of, nothing_matched, shard_target};
 use crate::engine::{WriteOutcome, sum, write_condition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
@@ -31,7 +33,7 @@ pub(super) struct Concerned {
     /// That refer to it.
     pub(super) incoming: Vec<Link>,
     /// Of the table itself, where rows move to other shards.
-    carried: Vec<Link>,
+    pub(super) carried: Vec<Link>,
 }
 
 impl Executor {
@@ -55,75 +57,28 @@ impl Executor {
         plan: &ReadFirst,
         chain: &Chain,
     ) -> Result<WriteOutcome> {
-        let [only] = plan.targets.as_slice() else {
-            return Err(Error::unsupported(
-                "changes of several tables with foreign keys that reach over shards",
-            ));
-        };
-        let modifiers = match &only.change {
-            Change::Delete { modifiers } => modifiers,
-            Change::Update(update) => &update.modifiers,
-        };
-        if modifiers.contains("ignore") {
-            return Err(Error::unsupported("IGNORE with foreign keys that reach over shards"));
-        }
-        let table = &only.table.0;
         let snapshot = job.snapshot.clone();
         let keys = ForeignKeys::new(&snapshot.vschema, &snapshot.schemas);
-        let shape = self.table_shape(job, table).await?;
-        let concerned = Concerned::by(&keys, only)?;
-        let mut target = KeyedTarget::new(only, shape, &snapshot, 0)?;
-        target.also_read(&concerned.columns());
-        let in_order = match &only.change {
-            Change::Delete { .. } => keys.deletes_in_order(table),
-            Change::Update(update) => {
-                let is_key = |column: &str| target.key.iter().any(|key| key.eq_ignore_ascii_case(column));
-                let changes_key = target.is_unique && update.assignments.iter().any(|a| is_key(&a.column));
-                update.moves || changes_key || !concerned.incoming.is_empty()
-            }
-        };
-        let targets = std::slice::from_ref(&target);
-        let text = self.read_text(job, plan, targets, in_order && !plan.is_ordered)?;
+        let mut steps: Vec<FollowedTarget<'_>> = Vec::with_capacity(plan.targets.len());
+        for target in &plan.targets {
+            let shape = self.table_shape(job, &target.table.0).await?;
+            let offset = steps.last().map_or(0, |last| last.target.offset + last.target.width());
+            steps.push(FollowedTarget::new(&keys, target, shape, &snapshot, offset)?);
+        }
+        let order = order_of(&keys, &steps)?;
+        let targets: Vec<&KeyedTarget<'_>> = steps.iter().map(|step| &step.target).collect();
+        let in_order = steps.iter().any(|step| step.in_order);
+        let text = self.read_text(job, plan, &targets, in_order && !plan.is_ordered)?;
         let rows = self.read_rows(job, &text).await?;
-        let chosen = choose(plan, &target, &rows)?;
-        if chosen.is_empty() {
-            return Ok(nothing(plan));
+        let mut outcomes = Vec::with_capacity(steps.len());
+        for index in order {
+            outcomes.push(self.change_followed(job, plan, &steps[index], &rows, chain).await?);
         }
-        chain.check_depth(job)?;
-        if let Change::Update(update) = &only.change {
-            self.lock_parents(job, &target, update, &concerned, &chosen).await?;
-        }
-        match &only.change {
-            Change::Delete { .. } => {
-                let size = if in_order { 1 } else { KEYS_PER_STATEMENT_MAX };
-                let mut outcomes = Vec::new();
-                for rows in chosen.chunks(size) {
-                    self.rows_may_go(job, &concerned.incoming, &target, rows).await?;
-                    // What was done for the rows before may have deleted this one.
-                    let outcome = self.change_chosen(job, plan, &target, rows, in_order).await?;
-                    let is_gone = in_order && outcome.affected_rows == 0;
-                    outcomes.push(outcome);
-                    if is_gone {
-                        continue;
-                    }
-                    self.rows_are_gone(job, &concerned.incoming, &target, rows, chain).await?;
-                }
-                Ok(sum(outcomes))
-            }
-            Change::Update(update) if in_order => {
-                let given = Given { plan, target: &target, update, concerned: &concerned, chain };
-                self.update_in_order(job, &given, &chosen).await
-            }
-            Change::Update(update) => {
-                let outcome = self.change_chosen(job, plan, &target, &chosen, false).await?;
-                self.parents_are_there(job, &target, update, &concerned.outgoing, &chosen).await?;
-                Ok(outcome)
-            }
-        }
+        Ok(sum(outcomes))
     }
 
     /// Row by row: what one row had may be what the next one gets.
-    async fn update_in_order(
+    pub(super) async fn update_in_order(
         &self,
         job: &mut Job<'_>,
         given: &Given<'_>,
@@ -185,6 +140,10 @@ impl Executor {
         let work = [(source.clone(), vec![statements.of_one_row(row)?])];
         let outcome = sum(self.step(job.session, &needs, &work).await?.into_iter().flatten().collect());
         check_count(matched_of(&outcome.info), 1, false)?;
+        if statements.ignores() && !has_changed(&outcome.info) {
+            // Perhaps because of a duplicate: then it has not got its new key.
+            return Ok((outcome, row.part.clone()));
+        }
         let key = [moved.new_key(row)?];
         let back = self.read_at(job, &source, &moved.select(&key)?).await?;
         check_count(back.len() as u64, 1, false)?;
@@ -204,7 +163,7 @@ impl Executor {
 
     /// Parents first, then children: a session that deletes the parent meanwhile must not wait for this one, which would
     /// wait for it. Whether parents are there is asked when rows have their values; this is only about the order.
-    async fn lock_parents(
+    pub(super) async fn lock_parents(
         &self,
         job: &mut Job<'_>,
         target: &KeyedTarget<'_>,
@@ -236,7 +195,7 @@ impl Executor {
     }
 
     /// The parents of rows that were updated where they are.
-    async fn parents_are_there(
+    pub(super) async fn parents_are_there(
         &self,
         job: &mut Job<'_>,
         target: &KeyedTarget<'_>,
@@ -301,16 +260,16 @@ impl Executor {
 
 /// What an UPDATE in order works with.
 #[derive(Clone, Copy)]
-struct Given<'a> {
-    plan: &'a ReadFirst,
-    target: &'a KeyedTarget<'a>,
-    update: &'a Update,
-    concerned: &'a Concerned,
-    chain: &'a Chain,
+pub(super) struct Given<'a> {
+    pub(super) plan: &'a ReadFirst,
+    pub(super) target: &'a KeyedTarget<'a>,
+    pub(super) update: &'a Update,
+    pub(super) concerned: &'a Concerned,
+    pub(super) chain: &'a Chain,
 }
 
 impl Concerned {
-    fn by(keys: &ForeignKeys<'_>, target: &Target) -> Result<Self> {
+    pub(super) fn by(keys: &ForeignKeys<'_>, target: &Target) -> Result<Self> {
         let table = &target.table.0;
         let (outgoing, incoming) = (keys.outgoing(table), keys.incoming(table));
         let found = match &target.change {
@@ -333,7 +292,7 @@ impl Concerned {
         Ok(found)
     }
 
-    fn columns(&self) -> Vec<&str> {
+    pub(super) fn columns(&self) -> Vec<&str> {
         let own = self.outgoing.iter().chain(&self.carried).flat_map(|link| &link.key.columns);
         let referred = self.incoming.iter().flat_map(|link| &link.key.parent_columns);
         own.chain(referred).map(|column| column.as_str()).collect()
@@ -341,7 +300,7 @@ impl Concerned {
 }
 
 /// What a statement says that found no rows.
-fn nothing(plan: &ReadFirst) -> WriteOutcome {
+pub(super) fn nothing(plan: &ReadFirst) -> WriteOutcome {
     let is_update = plan.targets.iter().any(|target| matches!(target.change, Change::Update(_)));
     let info = if is_update { nothing_matched() } else { Vec::new() };
     WriteOutcome { info, ..WriteOutcome::default() }

@@ -7,6 +7,7 @@ mod cascade;
 mod each;
 mod lookups;
 mod managed;
+mod managed_targets;
 mod moves;
 mod rows;
 mod statements;
@@ -122,7 +123,8 @@ impl Executor {
         plan: &ReadFirst,
         targets: &[KeyedTarget<'_>],
     ) -> Result<WriteOutcome> {
-        let text = self.read_text(job, plan, targets, false)?;
+        let all: Vec<&KeyedTarget<'_>> = targets.iter().collect();
+        let text = self.read_text(job, plan, &all, false)?;
         let rows = self.read_rows(job, &text).await?;
         let mut outcomes = Vec::new();
         for target in targets {
@@ -142,7 +144,7 @@ impl Executor {
         &self,
         job: &Job<'_>,
         plan: &ReadFirst,
-        targets: &[KeyedTarget<'_>],
+        targets: &[&KeyedTarget<'_>],
         in_order: bool,
     ) -> Result<Vec<u8>> {
         if let ([target], true) = (targets, plan.in_sequence) {
@@ -150,7 +152,7 @@ impl Executor {
         }
         let mut text = self.render(job, &plan.with, Placeholders::Inline)?;
         text.extend_from_slice(if text.is_empty() { b"select " } else { b" select " });
-        let lists: Vec<String> = targets.iter().map(KeyedTarget::select_list).collect();
+        let lists: Vec<String> = targets.iter().map(|target| target.select_list()).collect();
         text.extend_from_slice(lists.join(", ").as_bytes());
         for (index, value) in plan.values.iter().enumerate() {
             text.extend_from_slice(b", ");

@@ -82,6 +82,11 @@ impl<'a> Statements<'a> {
         Ok(Self { plan, target, key, set, order, plain })
     }
 
+    /// Is it an UPDATE IGNORE?
+    pub(super) fn ignores(&self) -> bool {
+        matches!(&self.target.plan.change, Change::Update(update) if update.ignores())
+    }
+
     /// The statement for a single row.
     pub(super) fn of_one_row(&self, row: &Chosen) -> Result<Vec<u8>> {
         self.text(&[row], false)

@@ -31,6 +31,8 @@ pub struct LoadRows {
     pub charset: Option<Box<str>>,
     /// Fields whose values are looked at, in ascending order, with their columns' types.
     pub looked_at: Vec<LookedAt>,
+    /// Columns that SET gives values to, which only servers know.
+    pub assigned: Vec<Box<str>>,
 }
 
 /// A field whose value decides something.

@@ -4,7 +4,9 @@
 
 use super::insert::{needs_rows, vindexes, written_table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::primitive::{Generated, Insert, InsertRows, Load, LoadRows, LookedAt, Piece, Takes};
+use crate::plan::primitive::{
+    Generated, Insert, InsertRows, Load, LoadRows, LookedAt, Piece, Replaces, Takes,
+};
 use crate::plan::semantics::session;
 use crate::plan::source::{Edits, Source, quote};
 use crate::plan::{FoundTable, PlanContext};
@@ -73,9 +75,6 @@ fn refuse_forms(load: &LoadData, table: &Table, lexed: &Lexed, source: &Source<'
     if has_query {
         return refuse("a sub-query in LOAD DATA over several shards");
     }
-    if load.replaces && table.has_owned_lookups() {
-        return refuse("LOAD DATA … REPLACE into a table with lookup vindexes");
-    }
     let decides = |name: &str| {
         let mut columns = table.column_vindexes.iter().flat_map(|vindex| &vindex.columns);
         columns.any(|column| *column == *name)
@@ -108,17 +107,6 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
     if load.fields.is_none() || generated.is_some() {
         add_list(load, &names, generated.as_ref(), edits);
     }
-    let mut looked_at: Vec<LookedAt> = Vec::new();
-    let all = vindexes.iter().chain(lookups.iter().map(|lookup| &lookup.vindex));
-    let columns = all.flat_map(|vindex| vindex.columns.iter().zip(&vindex.positions));
-    let of_sequence = generated.iter().map(|generated| (&generated.column, &generated.position));
-    for (column, position) in columns.chain(of_sequence) {
-        let Some(position) = position.map(|at| at as usize) else { continue };
-        if !looked_at.iter().any(|known| known.position == position) {
-            looked_at.push(LookedAt { position, column: column.clone(), takes: takes(table, column) });
-        }
-    }
-    looked_at.sort_by_key(|field| field.position);
     let pinned = match &table.kind {
         TableKind::Pinned(id) => Some(id.clone()),
         _ => None,
@@ -128,24 +116,41 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
         vindexes,
         lookups,
         table: table.name.as_str().into(),
-        columns: Box::default(),
+        columns: names.iter().map(|name| name.clone().unwrap_or_default()).collect(),
         pinned,
         updated: None,
         upsert: None,
-        replaces: None,
+        replaces: load.replaces.then(Replaces::default),
         is_copied: table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. }),
         is_ignore: false,
         generated,
         rows: InsertRows::Values { head: None, columns: None },
     };
     Ok(LoadRows {
+        looked_at: looked_at(&insert, table),
         insert,
         format: load.format.clone(),
         field_count: names.len(),
         skipped_lines: load.skipped_lines.map_or(0, |(count, _)| count),
         charset: load.charset.as_deref().map(Into::into),
-        looked_at,
+        assigned: load.assigned.iter().map(|name| name.as_str().into()).collect(),
     })
+}
+
+/// The fields whose values an INSERT of the rows would look at.
+pub(crate) fn looked_at(insert: &Insert, table: &Table) -> Vec<LookedAt> {
+    let mut looked_at: Vec<LookedAt> = Vec::new();
+    let all = insert.vindexes.iter().chain(insert.lookups.iter().map(|lookup| &lookup.vindex));
+    let columns = all.flat_map(|vindex| vindex.columns.iter().zip(&vindex.positions));
+    let of_sequence = insert.generated.iter().map(|generated| (&generated.column, &generated.position));
+    for (column, position) in columns.chain(of_sequence) {
+        let Some(position) = position.map(|at| at as usize) else { continue };
+        if !looked_at.iter().any(|known| known.position == position) {
+            looked_at.push(LookedAt { position, column: column.clone(), takes: takes(table, column) });
+        }
+    }
+    looked_at.sort_by_key(|field| field.position);
+    looked_at
 }
 
 /// The columns of a row's fields; `None` is a variable.

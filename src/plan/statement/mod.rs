@@ -29,7 +29,7 @@ use crate::topology::KeyspaceName;
 use crate::vschema::Table;
 
 pub(crate) use expand_views::expand_views;
-pub(crate) use load::load;
+pub(crate) use load::{load, looked_at};
 
 pub(crate) fn build(ctx: &PlanContext<'_>, text: &[u8], lexed: &Lexed) -> Result<Plan> {
     match plan(ctx, text, lexed, false) {

@@ -11,9 +11,9 @@ use super::lookup::{OwnedLookup, Owners, used_by};
 use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
 use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome, write_condition};
-use crate::error::{Error, Result};
+use crate::error::{ERRNO_DEADLOCK, ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::plan::primitive::{Insert, InsertLookup, InsertRows, InsertVindex};
-use crate::session::diagnostics::Diagnostics;
+use crate::session::diagnostics::{Diagnostic, Diagnostics, Level};
 use crate::sql::ident::{name_of, quoted};
 use crate::sql::{LexOptions, Span, Token, TokenKind, Tokenizer};
 use crate::value::Value;
@@ -39,9 +39,6 @@ impl Executor {
         let tablet_type = job.session.target.tablet_type;
         let found = job.snapshot.vschema.find_table(Some(&insert.keyspace), &insert.table, tablet_type)?;
         let shape = self.table_shape(job, &found.table).await?;
-        if insert.is_ignore {
-            return Err(Error::unsupported("INSERT IGNORE … ON DUPLICATE KEY UPDATE of vindex columns"));
-        }
         if primary.vindex.0.is_lookup() {
             return Err(Error::unsupported(
                 "ON DUPLICATE KEY UPDATE of vindex columns of a table whose primary vindex is a lookup",
@@ -53,7 +50,8 @@ impl Executor {
             at.and_then(|at| u32::try_from(at).ok())
         };
         for key in self.unique_in_order(job, &found.table, &shape).await? {
-            if key.columns.iter().any(|column| column.is_empty()) {
+            let is_computed = |name: &str| shape.column(name).is_some_and(|column| column.is_generated);
+            if key.columns.iter().any(|column| column.is_empty() || is_computed(column)) {
                 let text = format!(
                     "ON DUPLICATE KEY UPDATE with the unique key {}, a part of which is no column",
                     key.name
@@ -148,6 +146,29 @@ impl Executor {
         Ok(batch.outcome(outcomes))
     }
 
+    /// MariaDB does not say that UPDATE IGNORE has met a duplicate, but ON DUPLICATE KEY UPDATE does. Without IGNORE it
+    /// would be an error.
+    async fn warn_of_duplicate(&self, job: &mut Job<'_>, text: &[u8]) -> Result<bool> {
+        let said = std::mem::take(&mut job.session.diagnostics);
+        let compound = self.begin_compound(job.session).await?;
+        let outcome = match self.captured(job, text, None).await {
+            Ok(mut results) => results.pop().and_then(|result| result.error).map_or(Ok(()), Err),
+            Err(error) => Err(error),
+        };
+        let outcome = self.end_compound(job.session, compound, outcome).await;
+        job.session.diagnostics = said;
+        match outcome {
+            Err(error) if error.kind().is_none() && error.errno() == ERRNO_DUPLICATE_ENTRY => {
+                let (code, message) = (error.errno(), error.message().to_vec());
+                job.session.diagnostics.push(Diagnostic { level: Level::Warning, code, message });
+                Ok(true)
+            }
+            // What else IGNORE has made of it was no error.
+            Err(error) if error.kind().is_some() || error.errno() == ERRNO_DEADLOCK => Err(error),
+            _ => Ok(false),
+        }
+    }
+
     /// Changes the row that has the key; `None` if there is none.
     async fn update_in_the_way(
         &self,
@@ -185,7 +206,8 @@ impl Executor {
         if changes.is_empty() {
             return Ok(Some(unchanged));
         }
-        let mut text = format!("update {table} set ").into_bytes();
+        let ignore = if upsert.insert.is_ignore { "ignore " } else { "" };
+        let mut text = format!("update {ignore}{table} set ").into_bytes();
         text.extend_from_slice(&changes.join(&b", "[..]));
         text.extend_from_slice(b" where ");
         text.extend_from_slice(condition);
@@ -196,8 +218,13 @@ impl Executor {
         if let Some(error) = result.error {
             return Err(error);
         }
-        let warnings = u32::from(result.warnings);
+        let mut warnings = u32::from(result.warnings);
         let is_changed = String::from_utf8_lossy(&result.info).contains("Changed: 1");
+        if upsert.insert.is_ignore && !is_changed && warnings == 0 {
+            let head = format!("update {table} set ").into_bytes();
+            let text = [head, changes.join(&b", "[..]), b" where ".to_vec(), condition.to_vec()].concat();
+            warnings += u32::from(self.warn_of_duplicate(job, &text).await?);
+        }
         let affected_rows = if is_changed { 2 } else { unchanged.affected_rows };
         Ok(Some(WriteOutcome { affected_rows, warnings, ..unchanged }))
     }
@@ -218,8 +245,16 @@ impl Inner<'_> {
             self.add_entries(owned, entries, Owners::Follow).await?;
         }
         let queries = upsert.batch.queries(&|index| index == upsert.row)?;
+        let has_place = !queries.is_empty();
         let outcomes = self.access().write(&upsert.insert.keyspace, queries).await?;
-        Ok(outcomes.into_iter().next().unwrap_or_default())
+        let outcome = outcomes.into_iter().next().unwrap_or_default();
+        if upsert.insert.is_ignore && has_place && outcome.affected_rows == 0 {
+            // Another row has its key all the same, and should have been changed.
+            return Err(Error::unsupported(
+                "INSERT IGNORE … ON DUPLICATE KEY UPDATE over several shards of a key that is not stored as it is written",
+            ));
+        }
+        Ok(outcome)
     }
 }
 

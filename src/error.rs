@@ -201,6 +201,8 @@ error_kinds! {
     WrongArguments = 1210 b"HY000" None, Client;
     /// Something that is not planned yet, or that cannot be done over shards.
     Unsupported = 1235 b"42000" Some("VT12001: unsupported: "), Router;
+    /// The session has locked other tables.
+    NotLocked = 1100 b"HY000" None, Client;
     /// A foreign key refers to a row that is to be deleted or changed.
     RowIsReferenced = 1451 b"23000" None, Client;
     /// The row that a foreign key refers to is missing.

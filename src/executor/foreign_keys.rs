@@ -328,6 +328,21 @@ fn checks_foreign_keys(job: &Job<'_>) -> bool {
     !value.is_some_and(|value| matches!(value.trim_matches('\'').to_ascii_lowercase().as_str(), "0" | "off"))
 }
 
+/// Under locks, parents and children could not be seen.
+pub(super) fn refuse_lock(job: &Job<'_>, table: &Arc<Table>) -> Result<()> {
+    let keys = ForeignKeys::new(&job.snapshot.vschema, &job.snapshot.schemas);
+    if !keys.is_managed(table) || !checks_foreign_keys(job) {
+        return Ok(());
+    }
+    match keys.outgoing(table).iter().chain(&keys.incoming(table)).any(|link| !link.is_local) {
+        true => Err(Error::unsupported(format!(
+            "LOCK TABLES {} WRITE, which has foreign keys that reach over shards (SET foreign_key_checks = 0 allows it)",
+            table.name
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The session's settings, with servers that do not check foreign keys.
 pub(super) fn without_checks(job: &Job<'_>) -> Arc<SessionSettings> {
     Arc::clone(job.session.settings.with_variable("foreign_key_checks", Some("0")).backend())

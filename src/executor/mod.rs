@@ -55,6 +55,7 @@ mod spooled_rows;
 mod steps;
 mod system_tables;
 mod table;
+mod table_locks;
 mod table_shape;
 mod target;
 mod transaction;

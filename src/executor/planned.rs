@@ -66,6 +66,7 @@ impl Executor {
             Err(error) => return Err(error),
         };
         self.open_if_implicit(job, !plan.tables.is_empty() || job.lexed.kind.is_dml());
+        super::table_locks::check_locked(job.session, &plan)?;
         if job.lexed.kind.is_dml()
             && job.snapshot.vschema.manages_foreign_keys()
             && Box::pin(self.keep_foreign_keys(job, &plan)).await?.is_some()

@@ -189,6 +189,9 @@ impl Executor {
         if kind == StatementKind::UnlockTables {
             return self.unlock_and_commit(job).await;
         }
+        if kind == StatementKind::LockTables && self.lock_tables_on_shards(job).await? {
+            return Ok(());
+        }
         match place::certain(job.session, &job.snapshot)? {
             Some(target) => {
                 if kind == StatementKind::LockTables {

@@ -9,6 +9,7 @@ use crate::limits::CAPTURED_REPLY_BYTES_MAX;
 use crate::sql::ident::{name_of, quoted};
 use crate::sql::{TokenKind, Tokenizer};
 use crate::vschema::Table;
+use crate::vschema::vindex::LookupSpec;
 use crate::wire::{OkPacket, read_captured};
 use std::sync::Arc;
 
@@ -20,15 +21,9 @@ impl Executor {
         }
         let Some(table) = truncated(job).filter(|table| table.has_owned_lookups()) else { return Ok(false) };
         let mut lookups = Vec::new();
-        let tablet_type = job.session.target.tablet_type;
         for used in table.column_vindexes.iter().filter(|used| used.is_owned) {
             let Some(spec) = used.vindex.lookup() else { continue };
-            let (keyspace, name) = spec.table_name();
-            let vschema = &job.snapshot.vschema;
-            let is_near = keyspace.is_none()
-                && vschema.keyspace(&table.keyspace).is_some_and(|schema| schema.table(name).is_some());
-            let keyspace = if is_near { Some(table.keyspace.as_str()) } else { keyspace };
-            lookups.push(vschema.find_table(keyspace, name, tablet_type)?.table);
+            lookups.push(lookup_table(job, &table, spec)?);
         }
         job.client.begin_capture(CAPTURED_REPLY_BYTES_MAX);
         let outcome = Box::pin(self.planned(job)).await;
@@ -50,6 +45,16 @@ impl Executor {
         job.send_ok_with(OkPacket::default());
         Ok(true)
     }
+}
+
+/// The table of a lookup vindex that another table uses.
+pub(super) fn lookup_table(job: &Job<'_>, table: &Table, spec: &LookupSpec) -> Result<Arc<Table>> {
+    let (keyspace, name) = spec.table_name();
+    let vschema = &job.snapshot.vschema;
+    let is_near = keyspace.is_none()
+        && vschema.keyspace(&table.keyspace).is_some_and(|schema| schema.table(name).is_some());
+    let keyspace = if is_near { Some(table.keyspace.as_str()) } else { keyspace };
+    Ok(vschema.find_table(keyspace, name, job.session.target.tablet_type)?.table)
 }
 
 /// The table of `TRUNCATE [TABLE] [keyspace.]name`.

@@ -39,6 +39,11 @@ pub(super) fn join_transaction(
                 transaction.mode = if transaction.is_beside { Mode::Multi } else { mode };
                 transaction.coordinator = Some(target);
             }
+            Some(_) if needs_branches(transaction) && has_locks(transaction) => {
+                return Err(Error::unsupported(
+                    "transactions of several shards under LOCK TABLES in transaction mode TWOPC",
+                ));
+            }
             Some(coordinator) if needs_branches(transaction) => {
                 let dtid = match &transaction.dtid {
                     Some(dtid) => dtid.clone(),
@@ -62,6 +67,11 @@ pub(super) fn join_transaction(
     statements.extend(transaction.savepoints.iter().map(|name| savepoint_statement("SAVEPOINT", name)));
     transaction.shards[index].branch = branch;
     Ok(statements)
+}
+
+/// Servers begin no XA transaction under locks.
+fn has_locks(transaction: &Transaction) -> bool {
+    transaction.pins().any(|(_, pin)| pin == Pin::TableLock)
 }
 
 /// What cannot change anything needs no second phase; XA has no consistent snapshot.

@@ -19,7 +19,7 @@ use crate::gateway::Target;
 use crate::session::Session;
 use crate::session::diagnostics::Diagnostics;
 use crate::session::heard::TextWarnings;
-use crate::session::transaction::ShardSession;
+use crate::session::transaction::{Pin, ShardSession};
 use crate::wire::{Command, OkPacket, ReplySummary};
 
 /// Savepoint around a statement; no client can have one of this name in use for long.
@@ -109,13 +109,22 @@ impl Executor {
         needs: &Needs,
         texts: &[(Target, Vec<u8>)],
     ) -> Result<Vec<WriteOutcome>> {
-        let settings = session.statement_settings();
-        let changed = join_all(texts.iter().map(|(target, text)| async {
-            let mut connection = self.gateway().acquire(target, needs).await?;
-            connection.sync_settings(settings);
-            change(&mut connection, text, false).await
-        }))
-        .await;
+        let changed = if session.transaction.pins().any(|(_, pin)| pin == Pin::TableLock) {
+            // Other connections would wait for the session's own locks.
+            let mut changed = Vec::with_capacity(texts.len());
+            for (target, text) in texts {
+                changed.push(self.change_at(session, needs, target, text, false).await);
+            }
+            changed
+        } else {
+            let settings = session.statement_settings();
+            join_all(texts.iter().map(|(target, text)| async {
+                let mut connection = self.gateway().acquire(target, needs).await?;
+                connection.sync_settings(settings);
+                change(&mut connection, text, false).await
+            }))
+            .await
+        };
         let failures: Vec<(&Target, &Error)> = texts
             .iter()
             .zip(&changed)

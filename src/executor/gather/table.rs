@@ -10,6 +10,7 @@ use crate::backend::BackendConnection;
 use crate::backend::pool::{Needs, PooledConnection};
 use crate::error::{Error, Result};
 use crate::plan::primitive::{Gather, GatherInput, Piece};
+use crate::session::transaction::Pin;
 use crate::sql::TableDefinition;
 use crate::sql::ident::quoted;
 use crate::topology::Snapshot;
@@ -197,11 +198,13 @@ pub(super) async fn definition(connection: &mut BackendConnection, table: &str) 
     TableDefinition::parse(text).ok_or_else(not_understood)
 }
 
-/// Can the host read the table as it is? Inside of a transaction it cannot: its connection is not the session's.
+/// Can the host read the table as it is? Inside of a transaction or under locks it cannot: its connection is not the
+/// session's.
 fn stays(job: &Job<'_>, gather: &Gather, input: &GatherInput, snapshot: &Snapshot) -> Result<bool> {
     let has_all = input.is_everywhere || keyspace(snapshot, &input.keyspace)?.shards().len() == 1;
     Ok(has_all
         && input.keyspace == gather.host
         && input.lock.is_empty()
-        && !job.session.transaction.is_active())
+        && !job.session.transaction.is_active()
+        && job.session.transaction.pins().all(|(_, pin)| pin != Pin::TableLock))
 }

@@ -4,6 +4,7 @@
 mod cursor;
 mod kill;
 mod load;
+mod lock_tables;
 mod prepare;
 mod set;
 mod show;
@@ -12,6 +13,7 @@ mod variables;
 
 pub use kill::{Kill, parse_kill};
 pub use load::{FileFormat, LoadData, LoadField, is_local_load, parse_load};
+pub use lock_tables::{LockTables, LockedTable, parse_lock_tables};
 pub use prepare::{
     Execute, Parameter, ParameterPlace, Parameters, Prepare, PrepareSource, parameters, parse_deallocate,
     parse_execute, parse_prepare,

@@ -94,7 +94,7 @@ impl Multibyte {
 /// Which `/*!NNNNN … */` comments are code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CommentVersion {
-    /// All of them, whatever version they name.
+    /// All of them, whatever version they name; but none that no server has ever had.
     #[default]
     All,
     /// As a MariaDB server of this version (100619 for 10.6.19) decides.
@@ -107,7 +107,8 @@ impl CommentVersion {
     /// Is a comment code that names `version` (`None`: no version) and is marked `/*M!` or `/*!`?
     pub(super) fn includes(self, version: Option<u32>, is_mariadb_comment: bool) -> bool {
         match self {
-            Self::All => true,
+            // Dumps of MariaDB begin with `/*M!999999\- enable the sandbox mode */`, which is for clients.
+            Self::All => version.is_none_or(|wanted| wanted < NO_VERSION),
             Self::MySql(server) => !is_mariadb_comment && version.is_none_or(|wanted| wanted <= server),
             // MariaDB leaves out what was written for MySQL 5.7 and later, which it does not follow.
             Self::MariaDb(server) => version.is_none_or(|wanted| {
@@ -116,6 +117,9 @@ impl CommentVersion {
         }
     }
 }
+
+/// Nobody's version is as high.
+const NO_VERSION: u32 = 900_000;
 
 /// How to read a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,7 +165,8 @@ mod tests {
         let check = |server: CommentVersion, version, is_mariadb, expected| {
             assert_eq!(server.includes(version, is_mariadb), expected, "{server:?} {version:?}");
         };
-        check(CommentVersion::All, Some(999_999), true, true);
+        check(CommentVersion::All, Some(999_999), true, false);
+        check(CommentVersion::All, Some(130_000), true, true);
         check(CommentVersion::MySql(80_403), Some(80_403), false, true);
         check(CommentVersion::MySql(80_403), Some(80_404), false, false);
         check(CommentVersion::MySql(80_403), None, true, false);

@@ -411,8 +411,9 @@ impl Writer {
             3 => "delete o from fk_owners o left join fk_pets p on p.owner_id = o.id where p.id is null"
                 .to_owned(),
             4 => format!("delete from fk_pets where owner_id in (select id from fk_owners where id > {id})"),
-            5 => format!("delete p, n from fk_pets p join fk_notes n on n.pet_id = p.id where p.id = {id}"),
-            6 => format!("delete n, p from fk_notes n join fk_pets p on n.pet_id = p.id where p.id < {id}"),
+            // Of a parent and its children only the server's join knows which are deleted first.
+            5 => format!("delete m, n from fk_medals m join fk_notes n on n.id = m.id where m.id < {id}"),
+            6 => format!("delete c, m from fk_checks c join fk_medals m on m.id = c.id where c.id = {id}"),
             _ => format!(
                 "update fk_owners o join fk_pets p on p.owner_id = o.id set o.name = 'joined', p.owner_id = null where p.id = {id}"
             ),

@@ -61,6 +61,10 @@ impl Executor {
             None => self.with_keys_over_shards(job, insert, is_followed(Way::Replace)).await?,
         };
         let insert = with_keys.as_ref().unwrap_or(insert);
+        if insert.returns {
+            let is_followed = followed.is_some();
+            return Box::pin(self.insert_returning(job, insert, &run, &source, is_followed)).await;
+        }
         let is_upsert = insert.upsert.as_ref().is_some_and(|upsert| upsert.keys > 0);
         let (outcome, is_remembered) = match &insert.rows {
             InsertRows::Select { .. } => self.insert_query(job, insert, &run, &source, followed).await?,

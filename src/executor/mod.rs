@@ -41,6 +41,7 @@ mod query;
 mod read_first;
 mod renaming;
 mod replace;
+mod returning;
 mod row_numbers;
 mod scatter;
 mod scratch;

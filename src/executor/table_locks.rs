@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::session::transaction::Pin;
 use crate::sql::ident::quoted;
 use crate::sql::statement::{LockTables, LockedTable, parse_lock_tables};
-use crate::topology::{KeyspaceName, TabletType};
+use crate::topology::{Keyspace, KeyspaceName, Shard, TabletType};
 use crate::vschema::Table;
 
 /// What one keyspace's servers lock.
@@ -156,6 +156,16 @@ impl Executor {
         }
         Ok(())
     }
+}
+
+/// Has the session locked tables on every shard of the keyspace?
+pub(super) fn are_locked(session: &Session, keyspace: &Keyspace) -> bool {
+    let is_locked = |shard: &Shard| {
+        session.transaction.pins().any(|(target, pin)| {
+            pin == Pin::TableLock && target.keyspace == *keyspace.name() && target.shard == *shard.name()
+        })
+    };
+    keyspace.shards().iter().all(is_locked)
 }
 
 /// Under locks, a table of a keyspace where the session has locked nothing is not locked; servers tell the others.

@@ -149,8 +149,8 @@ impl Executor {
 fn refuse_assigned(insert: &Insert, rows: &LoadRows) -> Result<()> {
     let lookups = insert.lookups.iter().map(|lookup| &lookup.vindex);
     let has = |vindex: &InsertVindex, name: &str| vindex.columns.iter().any(|c| c.eq_ignore_ascii_case(name));
-    let is_of_key = |name: &&Box<str>| insert.vindexes.iter().chain(lookups.clone()).any(|v| has(v, name));
-    match rows.assigned.iter().find(is_of_key) {
+    let is_of_key = |name: &&str| insert.vindexes.iter().chain(lookups.clone()).any(|v| has(v, name));
+    match rows.assigned.iter().map(|name| &**name).find(is_of_key) {
         Some(name) => Err(Error::unsupported(format!(
             "SET {name} in LOAD DATA over several shards, which is part of a key"
         ))),

@@ -166,8 +166,8 @@ impl Executor {
             match first {
                 None => was_left_out |= self.send_part(job, &part, start..end, loaded).await?,
                 Some(_) => {
-                    for row in start..end {
-                        if let Some(link) = lacking[row] {
+                    for (row, link) in lacking.iter().enumerate().take(end).skip(start) {
+                        if let Some(link) = *link {
                             self.leave_out_orphan(job, &part, (row, link), loaded).await?;
                         }
                     }

@@ -177,7 +177,7 @@ impl Executor {
             self.lock_parents(job, target, update, &step.concerned, &chosen).await?;
         }
         if !step.ignores() || !step.is_followed {
-            return self.change_rows(job, plan, step, &chosen, chain).await;
+            return self.change_and_follow(job, plan, step, &chosen, chain).await;
         }
         if plan.limit.is_some() {
             // Rows that are refused do not count there: others come in their places.
@@ -191,7 +191,7 @@ impl Executor {
     }
 
     /// Changes rows and has others follow.
-    async fn change_rows(
+    async fn change_and_follow(
         &self,
         job: &mut Job<'_>,
         plan: &ReadFirst,
@@ -240,7 +240,7 @@ impl Executor {
     ) -> Result<WriteOutcome> {
         let said = job.session.diagnostics.clone();
         let compound = self.begin_compound(job.session).await?;
-        let outcome = self.change_rows(job, plan, step, std::slice::from_ref(row), chain).await;
+        let outcome = self.change_and_follow(job, plan, step, std::slice::from_ref(row), chain).await;
         let error = match self.end_compound(job.session, compound, outcome).await {
             Err(error) if is_ignored(&error) => error,
             outcome => return outcome,

@@ -169,7 +169,13 @@ impl Executor {
             let key: Vec<String> = target.key.iter().map(|column| target.column(column)).collect();
             text.extend_from_slice(format!(" order by {}", key.join(", ")).as_bytes());
         }
-        text.extend_from_slice(b" for update");
+        // Under LOCK TABLES nobody else changes rows, and tables that are only read must not be locked as if they were written.
+        if !targets
+            .iter()
+            .all(|target| crate::executor::table_locks::are_locked(job.session, target.keyspace))
+        {
+            text.extend_from_slice(b" for update");
+        }
         Ok(text)
     }
 

@@ -29,6 +29,8 @@ pub struct Insert {
     pub is_copied: bool,
     /// IGNORE: a row that has no place is left out instead of being an error.
     pub is_ignore: bool,
+    /// RETURNING: the reply has rows.
+    pub returns: bool,
     /// The column that a sequence fills.
     pub generated: Option<Generated>,
     /// Where the rows are.

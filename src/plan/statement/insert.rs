@@ -127,10 +127,7 @@ fn with_rows(
         let query = whole(insert, &edits);
         let (routing, several) = match &table.kind {
             TableKind::Pinned(id) => (Routing::Pinned(id.clone()), Several::Never),
-            TableKind::Reference { .. } if table.is_keyspace_sharded => {
-                let route = update::copies(&insert.source, table.keyspace.clone(), query.clone(), None)?;
-                (route.routing, route.several)
-            }
+            TableKind::Reference { .. } if table.is_keyspace_sharded => copied(insert, table, &query)?,
             _ => (Routing::Unsharded, Several::Never),
         };
         return Ok(route_plan(kind, keyspace, routing, query, several));
@@ -186,10 +183,20 @@ fn with_rows(
         replaces,
         is_copied,
         is_ignore,
+        returns: insert.returns(),
         generated,
         rows,
     });
     Ok(Plan { kind, root, tables: Vec::new(), told_id: None, year_arguments: Vec::new() })
+}
+
+/// Every shard gets every row.
+fn copied(insert: &InsertText<'_>, table: &Table, query: &Query) -> Result<(Routing, Several)> {
+    if insert.returns() {
+        return Err(Error::unsupported("RETURNING over several shards"));
+    }
+    let route = update::copies(&insert.source, table.keyspace.clone(), query.clone(), None)?;
+    Ok((route.routing, route.several))
 }
 
 fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {

@@ -36,6 +36,11 @@ pub(super) enum Form {
 }
 
 impl<'a> InsertText<'a> {
+    /// Does the statement end with RETURNING?
+    pub(super) fn returns(&self) -> bool {
+        (self.head_count..self.source.tokens().len()).any(|index| self.source.is_keyword(index, "returning"))
+    }
+
     pub(super) fn read(ctx: &PlanContext<'_>, text: &'a [u8], lexed: &'a Lexed) -> Result<Self> {
         let code = text.get(..lexed.span.end as usize).unwrap_or(text);
         let mut tokenizer = Tokenizer::new(code, lexed.span.start as usize, ctx.options);

@@ -123,6 +123,7 @@ fn rows(load: &LoadData, table: &Table, edits: &mut Edits) -> Result<LoadRows> {
         replaces: load.replaces.then(Replaces::default),
         is_copied: table.is_keyspace_sharded && matches!(table.kind, TableKind::Reference { .. }),
         is_ignore: false,
+        returns: false,
         generated,
         rows: InsertRows::Values { head: None, columns: None },
     };

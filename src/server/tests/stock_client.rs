@@ -1,8 +1,6 @@
 //! The command-line clients of both engines, where they are installed.
 
-use std::process::Output;
-
-use tokio::process::Command as Process;
+use std::process::{Command, Output, Stdio};
 
 use super::*;
 
@@ -25,9 +23,10 @@ fn clients() -> Vec<(PathBuf, bool)> {
 
 async fn run(server: &Fixture, client: &PathBuf, arguments: &[&str]) -> Output {
     let port = server.address.port().to_string();
-    let mut process = Process::new(client);
+    let mut process = Command::new(client);
     process.args(["--no-defaults", "-h127.0.0.1", "-P", &port, "-N", "-B"]).args(arguments);
-    process.env_remove("MYSQL_PWD").stdin(std::process::Stdio::null()).output().await.unwrap()
+    process.env_remove("MYSQL_PWD").stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || process.output()).await.unwrap().unwrap()
 }
 
 async fn check(server: &Fixture, client: &PathBuf, arguments: &[&str], expected: &str) {

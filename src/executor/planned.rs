@@ -292,7 +292,9 @@ impl Executor {
         self.recover(job.session).await;
         let heard = job.session.heard.take();
         let row_count = outcome?;
-        heard.iter().flat_map(Heard::take).for_each(|entry| job.session.diagnostics.push(entry));
+        if let Some(heard) = heard {
+            job.session.diagnostics.absorb(heard.take());
+        }
         for error in job.session.tolerated.take().iter().flat_map(Tolerated::take) {
             let (code, message) = (error.errno(), error.message().to_vec());
             job.session.diagnostics.push(Diagnostic { level: Level::Warning, code, message });

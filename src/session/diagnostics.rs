@@ -67,6 +67,13 @@ impl Diagnostics {
         }
     }
 
+    /// Adds what another area has, and what it has only counted.
+    pub fn absorb(&mut self, other: Self) {
+        let unkept = other.count.saturating_sub(u32::try_from(other.entries.len()).unwrap_or(u32::MAX));
+        other.entries.into_iter().for_each(|entry| self.push(entry));
+        self.count = self.count.saturating_add(unkept);
+    }
+
     /// Keeps the first entries only.
     pub fn truncate(&mut self, count: u32) {
         self.entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));

@@ -16,7 +16,7 @@ pub struct Heard(Arc<Mutex<Entries>>);
 #[derive(Debug)]
 struct Entries {
     text: TextWarnings,
-    entries: Vec<Diagnostic>,
+    told: Diagnostics,
 }
 
 /// Whether warnings about the text are still to be told. All servers got the same text, so the first one that says
@@ -47,21 +47,21 @@ impl Heard {
     /// Nothing was said so far.
     pub fn new(is_prepared: bool) -> Self {
         let text = TextWarnings::new(is_prepared);
-        Self(Arc::new(Mutex::new(Entries { text, entries: Vec::new() })))
+        Self(Arc::new(Mutex::new(Entries { text, told: Diagnostics::default() })))
     }
 
     /// Notes what one server says; gives the number of its warnings that others said already.
     pub fn note(&self, said: &Diagnostics) -> u32 {
         let mut entries = self.entries();
-        let Entries { text, entries } = &mut *entries;
-        let (told, left_out) = text.told(said);
-        entries.extend(told.cloned());
+        let Entries { text, told } = &mut *entries;
+        let (entries, left_out) = text.told(said);
+        entries.for_each(|entry| told.push(entry.clone()));
         left_out
     }
 
     /// All so far.
-    pub fn take(&self) -> Vec<Diagnostic> {
-        std::mem::take(&mut self.entries().entries)
+    pub fn take(&self) -> Diagnostics {
+        std::mem::take(&mut self.entries().told)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -87,7 +87,11 @@ mod tests {
             })
             .collect();
         assert_eq!(counts, left_out, "{said:?}");
-        assert_eq!(heard.take().iter().map(|entry| entry.code).collect::<Vec<_>>(), told, "{said:?}");
+        assert_eq!(
+            heard.take().entries().iter().map(|entry| entry.code).collect::<Vec<_>>(),
+            told,
+            "{said:?}"
+        );
     }
 
     #[test]

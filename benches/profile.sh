@@ -22,10 +22,16 @@ fi
 LLVM_PROFILE_FILE="$folder/of-the-build.profraw" CARGO_TARGET_DIR="$folder/counting" RUSTFLAGS="-Cprofile-generate" \
     cargo build --release --bin shardgate
 rm -rf "$folder/counts" "$folder/of-the-build.profraw"
-# Short statements only: beside loops over a million rows the compiler takes everything that a statement does once for cold.
 # The program that makes the load need not be fast.
-SHARDGATE_BINARY="$folder/counting/release/shardgate" LLVM_PROFILE_FILE="$folder/counts/%p.profraw" \
-    cargo bench --profile dev --bench compare -- \
-    --targets=shardgate --loads=point-text,point-prepared,scatter,read-write --clients=8 --seconds=5 --repeats=1
-"$merge" merge -o "$folder/shardgate.profdata" "$folder"/counts/*.profraw
+count() { # NAME LOADS
+    SHARDGATE_BINARY="$folder/counting/release/shardgate" LLVM_PROFILE_FILE="$folder/counts/$1/%p.profraw" \
+        cargo bench --profile dev --bench compare -- --targets=shardgate --loads="$2" --clients=8 --seconds=5 --repeats=1
+    "$merge" merge -o "$folder/counts/$1.profdata" "$folder/counts/$1"/*.profraw
+}
+# Short statements only, and most of them of one shard: beside loops over many rows the compiler takes everything that a
+# statement does once for cold.
+count one-shard point-text,point-prepared,read-write
+count all-shards scatter
+"$merge" merge -o "$folder/shardgate.profdata" \
+    -weighted-input=10,"$folder/counts/one-shard.profdata" -weighted-input=1,"$folder/counts/all-shards.profdata"
 rm -rf "$folder/counts"

@@ -64,6 +64,7 @@ mod transaction_timeout;
 mod truncate;
 mod two_phase;
 mod upsert;
+mod upsert_check;
 mod variables;
 mod vexplain;
 mod views;

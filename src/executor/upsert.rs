@@ -10,6 +10,7 @@ use super::job::Job;
 use super::lookup::{OwnedLookup, Owners, used_by};
 use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
+use super::upsert_check::joined;
 use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome, write_condition};
 use crate::error::{ERRNO_DEADLOCK, ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::plan::primitive::{Insert, InsertLookup, InsertRows, InsertVindex};
@@ -148,7 +149,7 @@ impl Executor {
 
     /// MariaDB does not say that UPDATE IGNORE has met a duplicate, but ON DUPLICATE KEY UPDATE does. Without IGNORE it
     /// would be an error.
-    async fn warn_of_duplicate(&self, job: &mut Job<'_>, text: &[u8]) -> Result<bool> {
+    async fn warn_of_duplicate(&self, job: &mut Job<'_>, text: &[u8]) -> Result<()> {
         let said = std::mem::take(&mut job.session.diagnostics);
         let compound = self.begin_compound(job.session).await?;
         let outcome = match self.captured(job, text, None).await {
@@ -161,11 +162,11 @@ impl Executor {
             Err(error) if error.kind().is_none() && error.errno() == ERRNO_DUPLICATE_ENTRY => {
                 let (code, message) = (error.errno(), error.message().to_vec());
                 job.session.diagnostics.push(Diagnostic { level: Level::Warning, code, message });
-                Ok(true)
+                Ok(())
             }
             // What else IGNORE has made of it was no error.
             Err(error) if error.kind().is_some() || error.errno() == ERRNO_DEADLOCK => Err(error),
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 
@@ -198,13 +199,15 @@ impl Executor {
         text.extend_from_slice(b" for update");
         let held = self.held_rows(job, &text).await?;
         let Some(known) = held.rows.first() else { return Ok(None) };
+        let of_values = self.check_values(job, upsert).await?;
         let stays = |index: usize| known.get(index + 1).and_then(Option::as_deref) == Some(b"1");
         let changes = assignments.iter().enumerate().filter(|(index, _)| !stays(*index));
         let changes: Vec<&[u8]> = changes.map(|(_, assignment)| assignment.text.as_slice()).collect();
         let counts_found = job.flavor().found_rows;
         let unchanged = WriteOutcome { affected_rows: u64::from(counts_found), ..WriteOutcome::default() };
         if changes.is_empty() {
-            return Ok(Some(unchanged));
+            let warnings = upsert.say(job, &of_values);
+            return Ok(Some(WriteOutcome { warnings, ..unchanged }));
         }
         let ignore = if upsert.insert.is_ignore { "ignore " } else { "" };
         let mut text = format!("update {ignore}{table} set ").into_bytes();
@@ -218,13 +221,14 @@ impl Executor {
         if let Some(error) = result.error {
             return Err(error);
         }
-        let mut warnings = u32::from(result.warnings);
+        let has_warnings = result.warnings > 0;
         let is_changed = String::from_utf8_lossy(&result.info).contains("Changed: 1");
-        if upsert.insert.is_ignore && !is_changed && warnings == 0 {
+        if upsert.insert.is_ignore && !is_changed && !has_warnings {
             let head = format!("update {table} set ").into_bytes();
             let text = [head, changes.join(&b", "[..]), b" where ".to_vec(), condition.to_vec()].concat();
-            warnings += u32::from(self.warn_of_duplicate(job, &text).await?);
+            self.warn_of_duplicate(job, &text).await?;
         }
+        let warnings = upsert.say(job, &of_values);
         let affected_rows = if is_changed { 2 } else { unchanged.affected_rows };
         Ok(Some(WriteOutcome { affected_rows, warnings, ..unchanged }))
     }
@@ -259,12 +263,12 @@ impl Inner<'_> {
 }
 
 /// One row and what becomes of it.
-struct Row<'a, 'b> {
-    insert: &'a Insert,
+pub(super) struct Row<'a, 'b> {
+    pub(super) insert: &'a Insert,
     table: &'a Table,
-    batch: &'a InsertBatch<'b>,
+    pub(super) batch: &'a InsertBatch<'b>,
     updates: &'a Updates<'a>,
-    row: usize,
+    pub(super) row: usize,
 }
 
 /// An assignment with the row's values in it.
@@ -276,6 +280,15 @@ struct Assignment {
 }
 
 impl Row<'_, '_> {
+    /// Puts warnings about the row's values before those of what was done with it; tells how many there are now.
+    fn say(&self, job: &mut Job<'_>, of_values: &Diagnostics) -> u32 {
+        let of_change = std::mem::take(&mut job.session.diagnostics);
+        let all = joined(of_values, &of_change, self.row as u64 + 1);
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        all.into_iter().for_each(|entry| job.session.diagnostics.push(entry));
+        count
+    }
+
     /// Does the column decide where the row is, or which row it is?
     fn is_key(&self, column: &str) -> bool {
         let in_vindex =

@@ -271,7 +271,7 @@ fn first_failure<'r>(
 }
 
 /// The error with the number that the client's row has, if it tells one.
-fn of_client(error: Error, rows: &[u64]) -> Error {
+pub(super) fn of_client(error: Error, rows: &[u64]) -> Error {
     match renumbered(error.message(), rows) {
         Some((_, message)) if error.kind().is_none() => {
             Error::from_backend(error.errno(), error.sqlstate(), &message)

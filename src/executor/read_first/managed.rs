@@ -14,9 +14,10 @@ use super::moves::Moved;
 use super::statements::{Chosen, Statements};
 use super::target::{KeyedTarget, Where};
 use super::{Job, check_count, matched_of, nothing_matched, shard_target};
-use crate::engine::{WriteOutcome, sum, write_condition};
+use crate::engine::{WriteOutcome, sum, value_of, write_condition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
+use crate::executor::arguments::{Arguments, Placeholders};
 use crate::executor::exact_text;
 use crate::limits::{KEYS_PER_STATEMENT_MAX, MOVED_ROWS_MAX};
 use crate::plan::primitive::{AssignedValue, Change, ReadFirst, Target, Update};
@@ -69,12 +70,42 @@ impl Executor {
         let targets: Vec<&KeyedTarget<'_>> = steps.iter().map(|step| &step.target).collect();
         let in_order = steps.iter().any(|step| step.in_order);
         let text = self.read_text(job, plan, &targets, in_order && !plan.is_ordered)?;
-        let rows = self.read_rows(job, &text).await?;
+        let mut rows = self.read_rows(job, &text).await?;
+        let limit = self.limit_of_rows_that_go(job, plan, &steps)?;
         let mut outcomes = Vec::with_capacity(steps.len());
-        for index in order {
-            outcomes.push(self.change_followed(job, plan, &steps[index], &rows, chain).await?);
+        let mut before = 0;
+        loop {
+            for index in &order {
+                outcomes.push(self.change_followed(job, plan, &steps[*index], &rows, chain).await?);
+            }
+            let deleted: u64 = outcomes.iter().map(|outcome| outcome.affected_rows).sum();
+            let wanted = limit.map_or(0, |limit| limit.saturating_sub(deleted));
+            if deleted == before || wanted == 0 {
+                return Ok(sum(outcomes));
+            }
+            before = deleted;
+            // Rows that went with others do not count: servers go on to the next ones.
+            rows = self.read_rows(job, &text).await?;
+            rows.truncate(wanted);
         }
-        Ok(sum(outcomes))
+    }
+
+    /// The limit of a DELETE that may take rows away before it comes to them.
+    fn limit_of_rows_that_go(
+        &self,
+        job: &Job<'_>,
+        plan: &ReadFirst,
+        steps: &[FollowedTarget<'_>],
+    ) -> Result<Option<u64>> {
+        let ([FollowedTarget { in_order: true, target, .. }], Some(limit)) = (steps, &plan.limit) else {
+            return Ok(None);
+        };
+        let Change::Delete { .. } = &target.plan.change else { return Ok(None) };
+        Ok(match value_of(limit, &Arguments::new(job, Placeholders::Inline))? {
+            Value::Int(limit) => u64::try_from(limit).ok(),
+            Value::UInt(limit) => Some(limit),
+            _ => None,
+        })
     }
 
     /// Row by row: what one row had may be what the next one gets.

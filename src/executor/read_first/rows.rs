@@ -21,6 +21,11 @@ impl ReadRows {
         self.0.rows.len()
     }
 
+    /// Keeps the first rows only.
+    pub(super) fn truncate(&mut self, count: u64) {
+        self.0.rows.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    }
+
     /// The number of columns.
     pub(super) fn width(&self) -> usize {
         self.0.columns.len()

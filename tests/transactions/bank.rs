@@ -53,7 +53,17 @@ impl Bank {
         let shards: Vec<(&str, [u32; 1])> =
             SHARDS.iter().zip(1..).map(|(&shard, uid)| (shard, [uid])).collect();
         let shards: Vec<(&str, &[u32])> = shards.iter().map(|(shard, uids)| (*shard, &uids[..])).collect();
-        let keyspace = KeyspaceSpec::sharded("bank", &shards).with_schema(SCHEMA, VSCHEMA);
+        Self::start_on(&shards, installation, dir, durability)
+    }
+
+    /// The same on other shards: each with the uids of its servers, the primary's first.
+    pub fn start_on(
+        shards: &[(&str, &[u32])],
+        installation: &Installation,
+        dir: &Path,
+        durability: Durability,
+    ) -> Self {
+        let keyspace = KeyspaceSpec::sharded("bank", shards).with_schema(SCHEMA, VSCHEMA);
         let mut spec = ClusterSpec::new(vec![keyspace]);
         spec.server.durability = durability;
         spec.server.options = vec!["--innodb-lock-wait-timeout=1".to_owned()];
@@ -75,6 +85,27 @@ impl Bank {
         let (old, new) = (self.server(index).port().to_string(), port.to_string());
         assert_eq!(text.matches(&old).count(), 1, "{text}");
         text.replace(&old, &new)
+    }
+
+    /// Makes a shard's other server its primary, as a tool for failovers would.
+    pub fn promote(&self, old: usize, new: usize) {
+        let stop = match self.engine() {
+            Engine::MariaDb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = 0",
+            Engine::MySql => {
+                "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = 0; SET GLOBAL read_only = 0"
+            }
+        };
+        self.server(new).client().run(None, stop).unwrap();
+        let path = self.cluster.topology_path();
+        let mut topology: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        for (index, tablet_type) in [(old, "REPLICA"), (new, "PRIMARY")] {
+            *type_of(&mut topology, self.server(index).alias()) = tablet_type.into();
+        }
+        // In one step: routers read it at any time.
+        let written = path.with_extension("new");
+        std::fs::write(&written, serde_json::to_string_pretty(&topology).unwrap()).unwrap();
+        std::fs::rename(written, path).unwrap();
     }
 
     pub fn server(&self, index: usize) -> &TabletHandle {
@@ -156,6 +187,13 @@ impl Bank {
         };
         self.cluster.tablets().iter().map(number).collect()
     }
+}
+
+/// The `type` of a tablet in a topology file.
+fn type_of<'t>(topology: &'t mut serde_json::Value, alias: &str) -> &'t mut serde_json::Value {
+    let shards = topology["keyspaces"]["bank"]["shards"].as_object_mut().unwrap();
+    let mut tablets = shards.values_mut().flat_map(|shard| shard["tablets"].as_array_mut().unwrap());
+    &mut tablets.find(|tablet| tablet["alias"] == alias).unwrap()["type"]
 }
 
 /// A failed test shows what the servers have to say: a server that has ended says why in its log.
@@ -248,7 +286,9 @@ impl Router {
         until("the router serves", || {
             Client::login(&router.options())
                 .and_then(|mut client| client.rows("show vitess_tablets"))
-                .is_ok_and(|tablets| tablets.iter().all(|tablet| tablet[4].as_deref() == Some("SERVING")))
+                .is_ok_and(|tablets| {
+                    tablets.iter().filter(|tablet| is_primary(tablet)).all(|tablet| serves(tablet))
+                })
         });
         router
     }
@@ -267,6 +307,15 @@ impl Drop for Router {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn is_primary(tablet: &[Option<String>]) -> bool {
+    tablet[3].as_deref() == Some("MASTER")
+}
+
+/// A row of `show vitess_tablets`.
+pub fn serves(tablet: &[Option<String>]) -> bool {
+    tablet[4].as_deref() == Some("SERVING")
 }
 
 pub fn options(address: SocketAddr) -> Options {

@@ -109,7 +109,7 @@ fn each_server_and_end() -> Vec<(usize, End)> {
 }
 
 /// Runs a transaction; its commit is the one that a [`Stop`] at this point will get.
-fn commit_at(
+pub fn commit_at(
     router: &Router,
     statements: Vec<String>,
     faults: &Path,
@@ -145,7 +145,7 @@ fn wait_until_served(router: &Router) {
     bank::until("all servers serve", || {
         let tablets =
             Client::login(&router.options()).and_then(|mut client| client.rows("show vitess_tablets"));
-        tablets.is_ok_and(|tablets| tablets.iter().all(|tablet| tablet[4].as_deref() == Some("SERVING")))
+        tablets.is_ok_and(|tablets| tablets.iter().all(|tablet| bank::serves(tablet)))
     });
 }
 

@@ -15,6 +15,7 @@ mod bank;
 #[expect(dead_code, reason = "the end-to-end tests use all of it")]
 mod client;
 mod entries;
+mod failover;
 mod hangs;
 mod load;
 mod round_trips;
@@ -70,6 +71,8 @@ fn run(engine: Engine) {
     for mode in ["multi", "twopc"] {
         deadlocks_lose_nothing(&bank, &faults, mode);
     }
+    drop(bank);
+    failover::keeps_transactions_whole(&installation, dir.path(), &faults);
 }
 
 /// Tries to provoke a partial commit; half of them do.

@@ -21,7 +21,8 @@ use super::stage::{self, Flow, Held, Output, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{JOIN_BATCH_VALUES, JOIN_BATCHES_MAX};
 use crate::plan::primitive::{
-    Candidates, Join, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue, Routing, Template,
+    Candidates, Join, JoinQuery, JoinRows, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue,
+    Routing, Template,
 };
 use crate::topology::{Keyspace, Shard};
 use crate::value::{Decimal, Value};
@@ -40,24 +41,35 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     executor: &mut E,
     sink: &mut S,
 ) -> Result<u64> {
-    let [outer, inner] = &join.sides;
     let described = describe(join, run, executor).await?;
-    let nulls = Nulls::ask(join, run, executor).await?;
     // Of `LIMIT 0` only the columns are wanted.
-    let nothing = nodes.want_nothing(run)?.then(List::new);
-    let streams = executor.stream(&outer.keyspace, queries(outer, run, nothing.as_ref())?).await?;
-    let mut rows = Rows { columns: columns_of(&streams)?, bytes: Vec::new(), ends: Vec::new() };
-    let mut held = Held::default();
-    if run.session.lifts_row_limit() {
-        held.lift_row_limit();
-    }
-    let mut source = Source::new(streams, Vec::new());
-    while let Some(stream) = source.next().await? {
-        held.add(stream.row().len(), "a join")?;
-        rows.add(stream.row());
-    }
-    let mut warnings = source.end().await.warnings;
-    drop(source);
+    let wants_nothing = nodes.want_nothing(run)?;
+    let above = Above { nodes: Some(nodes), described: described.as_deref(), wants_nothing };
+    run_join(join, &above, run, executor, sink).await
+}
+
+/// What becomes of joined rows.
+struct Above<'a> {
+    /// What is done with them; of a join that another one reads nothing is.
+    nodes: Option<&'a Nodes<'a>>,
+    described: Option<&'a [ColumnDefinition]>,
+    wants_nothing: bool,
+}
+
+async fn run_join<E: ShardExecutor, S: ResultSink>(
+    join: &Join,
+    above: &Above<'_>,
+    run: &Run<'_>,
+    executor: &mut E,
+    sink: &mut S,
+) -> Result<u64> {
+    let JoinRows::Query(inner) = &join.sides[1].rows else {
+        return Err(Error::bug("a join that is read second"));
+    };
+    let nulls = Nulls::ask(join, run, executor).await?;
+    let nothing = above.wants_nothing.then(List::new);
+    let rows = first_rows(&join.sides[0], above.wants_nothing, run, executor).await?;
+    let mut warnings = rows.warnings;
 
     let mut meeting: Option<Meeting<'_>> = None;
     let lists = match nothing {
@@ -66,13 +78,14 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
         None => vec![None],
     };
     for list in lists {
-        let streams = executor.stream(&inner.keyspace, queries(inner, run, list.as_ref())?).await?;
+        let streams =
+            executor.stream(&inner.keyspace, queries(&join.sides[1], inner, run, list.as_ref())?).await?;
         let meeting = match &mut meeting {
             Some(meeting) => meeting,
             None => {
                 let columns = columns_of(&streams)?;
                 let sides = Sides { rows: &rows, inner: &columns, nulls: nulls.as_ref() };
-                let mut first = Meeting::new(join, nodes, run, &sides, described.as_deref())?;
+                let mut first = Meeting::new(join, above, run, &sides)?;
                 if !streams.iter().any(RowStream::compares_averages_unrounded) {
                     first.stages.iter_mut().for_each(Stage::round_averages);
                 }
@@ -100,6 +113,36 @@ pub(super) async fn execute<E: ShardExecutor, S: ResultSink>(
     meeting.finish(sink, StreamEnd { warnings }).await
 }
 
+/// All rows of the side that is read first.
+async fn first_rows<E: ShardExecutor>(
+    side: &JoinSide,
+    wants_nothing: bool,
+    run: &Run<'_>,
+    executor: &mut E,
+) -> Result<Rows> {
+    let mut rows = Rows::default();
+    if run.session.lifts_row_limit() {
+        rows.held.lift_row_limit();
+    }
+    let query = match &side.rows {
+        JoinRows::Query(query) => query,
+        JoinRows::Joined(join) => {
+            let above = Above { nodes: None, described: None, wants_nothing };
+            Box::pin(run_join(join, &above, run, executor, &mut rows)).await?;
+            return Ok(rows);
+        }
+    };
+    let nothing = wants_nothing.then(List::new);
+    let streams = executor.stream(&query.keyspace, queries(side, query, run, nothing.as_ref())?).await?;
+    rows.columns = columns_of(&streams)?;
+    let mut source = Source::new(streams, Vec::new());
+    while let Some(stream) = source.next().await? {
+        rows.add(stream.row())?;
+    }
+    rows.warnings = source.end().await.warnings;
+    Ok(rows)
+}
+
 /// What a kept row meets that nothing else meets.
 struct Nulls {
     columns: Vec<ColumnDefinition>,
@@ -109,7 +152,7 @@ struct Nulls {
 impl Nulls {
     async fn ask<E: ShardExecutor>(join: &Join, run: &Run<'_>, executor: &mut E) -> Result<Option<Self>> {
         let Some(kept) = &join.kept else { return Ok(None) };
-        let side = &join.sides[1 - usize::from(kept.side)];
+        let side = join.query(1 - usize::from(kept.side));
         let mut streams = one_shard(&kept.nulls, side, run, executor).await?;
         let columns = columns_of(&streams)?;
         let mut row = None;
@@ -128,7 +171,7 @@ impl Nulls {
 /// Asks any shard of the side's keyspace.
 async fn one_shard<E: ShardExecutor>(
     query: &Template,
-    side: &JoinSide,
+    side: &JoinQuery,
     run: &Run<'_>,
     executor: &mut E,
 ) -> Result<Vec<E::Stream>> {
@@ -145,27 +188,34 @@ async fn describe<E: ShardExecutor>(
     executor: &mut E,
 ) -> Result<Option<Vec<ColumnDefinition>>> {
     let Some(description) = &join.description else { return Ok(None) };
-    let mut streams = one_shard(description, &join.sides[0], run, executor).await?;
+    let mut streams = one_shard(description, join.query(0), run, executor).await?;
     let columns = columns_of(&streams)?;
     super::source::drain(&mut streams).await;
     Ok(Some(columns))
 }
 
-fn keyspace_of<'r>(side: &JoinSide, run: &Run<'r>) -> Result<&'r Keyspace> {
+fn keyspace_of<'r>(side: &JoinQuery, run: &Run<'r>) -> Result<&'r Keyspace> {
     let unknown = || Error::new(ErrorKind::UnknownDatabase, format!("Unknown database '{}'", side.keyspace));
     run.session.keyspace(&side.keyspace).ok_or_else(unknown)
 }
 
-fn first_shard<'t>(side: &JoinSide, keyspace: &'t Keyspace) -> Result<&'t Shard> {
+fn first_shard<'t>(side: &JoinQuery, keyspace: &'t Keyspace) -> Result<&'t Shard> {
     let shards = keyspace.shards().first();
     shards.ok_or_else(|| Error::bug(format!("the keyspace {} has no shard", side.keyspace)))
 }
 
 /// The side's query for each of its shards, with the condition that its rows have these values.
-fn queries(side: &JoinSide, run: &Run<'_>, list: Option<&List>) -> Result<Vec<ShardQuery>> {
-    let keyspace = keyspace_of(side, run)?;
-    let by_values = list.filter(|_| side.routing == Routing::Scatter).and_then(|list| routing_by(side, list));
-    let routing = by_values.as_ref().unwrap_or(&side.routing);
+fn queries(
+    side: &JoinSide,
+    query: &JoinQuery,
+    run: &Run<'_>,
+    list: Option<&List>,
+) -> Result<Vec<ShardQuery>> {
+    let asked = side.keys.get(query.asked.0).ok_or_else(|| Error::bug("a key that is none"))?;
+    let keyspace = keyspace_of(query, run)?;
+    let by_values =
+        list.filter(|_| query.routing == Routing::Scatter).and_then(|list| routing_by(query, list));
+    let routing = by_values.as_ref().unwrap_or(&query.routing);
     let (shards, is_routed) = match resolve(routing, keyspace, run.args) {
         // The conditions still hold, wherever the rows are.
         Err(error) if error.kind() == Some(ErrorKind::Unsupported) => {
@@ -176,23 +226,23 @@ fn queries(side: &JoinSide, run: &Run<'_>, list: Option<&List>) -> Result<Vec<Sh
     let parts = match shards {
         Shards::These(parts) => parts,
         Shards::Any => {
-            std::iter::once(ShardPart { shard: first_shard(side, keyspace)?, items: None }).collect()
+            std::iter::once(ShardPart { shard: first_shard(query, keyspace)?, items: None }).collect()
         }
     };
     let each = parts.iter().map(|part| {
         let items = part.items.as_deref().filter(|_| is_routed);
         let of_routing = items.filter(|_| by_values.is_none());
         let mut text = Vec::new();
-        render(&side.head, run.args, run.session, of_routing, b"", &mut text)?;
+        render(&query.head, run.args, run.session, of_routing, b"", &mut text)?;
         match (list, items.filter(|_| by_values.is_some())) {
             (None, _) => {}
-            (Some(list), None) => put_condition(side, list.iter(), &mut text),
+            (Some(list), None) => put_condition(asked, list.iter(), &mut text),
             (Some(list), Some(items)) => {
                 let own = items.iter().filter_map(|item| list.get(*item as usize));
-                put_condition(side, own, &mut text);
+                put_condition(asked, own, &mut text);
             }
         }
-        if let Some(tail) = &side.tail {
+        if let Some(tail) = &query.tail {
             render(tail, run.args, run.session, of_routing, b"", &mut text)?;
         }
         Ok(ShardQuery { shard: part.shard.name().clone(), text, rows: Vec::new() })
@@ -201,7 +251,7 @@ fn queries(side: &JoinSide, run: &Run<'_>, list: Option<&List>) -> Result<Vec<Sh
 }
 
 /// Where rows with these values are, if the column that is asked for decides that.
-fn routing_by(side: &JoinSide, list: &List) -> Option<Routing> {
+fn routing_by(side: &JoinQuery, list: &List) -> Option<Routing> {
     let vindex = side.asked.1.clone()?;
     let value = |text: &[u8]| {
         let text = std::str::from_utf8(text).ok()?;
@@ -214,14 +264,14 @@ fn routing_by(side: &JoinSide, list: &List) -> Option<Routing> {
 }
 
 /// ` and column in (…)`; of nothing it is never true.
-fn put_condition<'v>(side: &JoinSide, values: impl Iterator<Item = &'v Box<[u8]>>, out: &mut Vec<u8>) {
+fn put_condition<'v>(asked: &str, values: impl Iterator<Item = &'v Box<[u8]>>, out: &mut Vec<u8>) {
     let mut values = values.peekable();
     if values.peek().is_none() {
         out.extend_from_slice(b" and 0");
         return;
     }
     out.extend_from_slice(b" and ");
-    out.extend_from_slice(side.keys[side.asked.0].as_bytes());
+    out.extend_from_slice(asked.as_bytes());
     out.extend_from_slice(b" in (");
     for (index, value) in values.enumerate() {
         if index > 0 {
@@ -232,17 +282,38 @@ fn put_condition<'v>(side: &JoinSide, values: impl Iterator<Item = &'v Box<[u8]>
     out.push(b')');
 }
 
-/// The rows of the side that is read first.
+/// The rows of the side that is read first. They may come from another join.
+#[derive(Default)]
 struct Rows {
     columns: Vec<ColumnDefinition>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    held: Held,
+    warnings: u32,
+}
+
+impl ResultSink for Rows {
+    async fn columns(&mut self, columns: &[ColumnDefinition]) -> Result<()> {
+        self.columns = columns.to_vec();
+        Ok(())
+    }
+
+    async fn row(&mut self, row: &[u8]) -> Result<()> {
+        self.add(row)
+    }
+
+    async fn finish(&mut self, end: StreamEnd) -> Result<()> {
+        self.warnings = end.warnings;
+        Ok(())
+    }
 }
 
 impl Rows {
-    fn add(&mut self, row: &[u8]) {
+    fn add(&mut self, row: &[u8]) -> Result<()> {
+        self.held.add(row.len(), "a join")?;
         self.bytes.extend_from_slice(row);
         self.ends.push(self.bytes.len());
+        Ok(())
     }
 
     fn row(&self, index: usize) -> &[u8] {
@@ -251,7 +322,7 @@ impl Rows {
     }
 
     /// The lists that the other side is asked for, as literals; `None`: all of its rows.
-    fn lists(&self, inner: &JoinSide) -> Result<Vec<Option<List>>> {
+    fn lists(&self, inner: &JoinQuery) -> Result<Vec<Option<List>>> {
         let column = inner.asked.0;
         let definition = self.columns.get(column).ok_or_else(broken_row)?;
         let [part, _] = KeyPart::joining((column, definition), (column, definition))?;
@@ -286,6 +357,8 @@ impl Rows {
 #[derive(Clone, Copy)]
 enum From {
     Copied(usize, usize),
+    /// How many rows both together stand for.
+    Weight,
     /// Times the number of rows that the other side's row stands for.
     Multiplied(usize, usize),
 }
@@ -353,31 +426,21 @@ const OUTPUT_BYTES: usize = 64 << 10;
 const MEETINGS_AT_ONCE: usize = 4096;
 
 impl<'r> Meeting<'r> {
-    fn new(
-        join: &Join,
-        nodes: &Nodes<'_>,
-        run: &Run<'_>,
-        sides: &Sides<'r, '_>,
-        described: Option<&[ColumnDefinition]>,
-    ) -> Result<Self> {
+    fn new(join: &Join, above: &Above<'_>, run: &Run<'_>, sides: &Sides<'r, '_>) -> Result<Self> {
         let Sides { rows, inner, nulls } = *sides;
         let key_count = join.sides[0].keys.len();
         let (from, mut columns) = outputs(join, sides)?;
-        if let Some(described) = described {
+        if let Some(described) = above.described {
             if !are_alike(described, &columns) {
                 return Err(Error::unsupported("groups of a join whose types depend on the join"));
             }
             columns = described.to_vec();
         }
         let helpers = join.helpers as usize;
-        if !needed_numbers(nodes, &columns, helpers)?.is_empty() {
-            return Err(Error::unsupported("comparing ENUM, SET or FLOAT of a join across shards"));
-        }
-        let mut stages = stages_of(nodes, run, &columns, helpers)?;
-        keep_only_what_is_limited(&mut stages);
-        if let Some(counts) = run.session.row_counts() {
-            stages = counted(stages, &counts);
-        }
+        let stages = match above.nodes {
+            Some(nodes) => stages_above(nodes, run, &columns, helpers)?,
+            None => Vec::new(),
+        };
         let mut keys = (Vec::new(), Vec::new());
         for column in 0..key_count {
             let own = rows.columns.get(column).ok_or_else(broken_row)?;
@@ -408,7 +471,7 @@ impl<'r> Meeting<'r> {
             visible: columns.len().checked_sub(helpers).ok_or_else(broken_row)?,
             columns,
             weight: key_count,
-            flow: if wants_nothing(&stages) { Flow::Stop } else { Flow::Continue },
+            flow: if above.wants_nothing || wants_nothing(&stages) { Flow::Stop } else { Flow::Continue },
             stages,
             output: Output::default(),
             has_begun: false,
@@ -524,6 +587,10 @@ impl<'r> Meeting<'r> {
                 From::Copied(side, at) => {
                     self.joined.extend_from_slice(sides[side].get(at).ok_or_else(broken_row)?);
                 }
+                From::Weight => {
+                    let weight = |side: usize| sides[side].get(self.weight).ok_or_else(broken_row);
+                    multiply(weight(0)?, weight(1)?, &mut self.joined)?;
+                }
                 From::Multiplied(side, at) => {
                     let field = sides[side].get(at).ok_or_else(broken_row)?;
                     let weight = sides[1 - side].get(self.weight).ok_or_else(broken_row)?;
@@ -562,6 +629,24 @@ impl<'r> Meeting<'r> {
     }
 }
 
+/// What is done with joined rows.
+fn stages_above(
+    nodes: &Nodes<'_>,
+    run: &Run<'_>,
+    columns: &[ColumnDefinition],
+    helpers: usize,
+) -> Result<Vec<Stage>> {
+    if !needed_numbers(nodes, columns, helpers)?.is_empty() {
+        return Err(Error::unsupported("comparing ENUM, SET or FLOAT of a join across shards"));
+    }
+    let mut stages = stages_of(nodes, run, columns, helpers)?;
+    keep_only_what_is_limited(&mut stages);
+    if let Some(counts) = run.session.row_counts() {
+        stages = counted(stages, &counts);
+    }
+    Ok(stages)
+}
+
 /// The columns of joined rows, and where they come from.
 fn outputs(join: &Join, sides: &Sides<'_, '_>) -> Result<(Vec<From>, Vec<ColumnDefinition>)> {
     let shown = [side_columns(join, sides, 0)?, side_columns(join, sides, 1)?];
@@ -583,6 +668,10 @@ fn outputs(join: &Join, sides: &Sides<'_, '_>) -> Result<(Vec<From>, Vec<ColumnD
                 }
                 from.push(if is_multiplied { From::Multiplied(side, at) } else { From::Copied(side, at) });
                 columns.push(definition);
+            }
+            JoinedColumn::Weight => {
+                from.push(From::Weight);
+                columns.push(shown[0].get(join.sides[0].keys.len()).ok_or_else(broken_row)?.clone());
             }
             JoinedColumn::Rest { side } => {
                 let side = usize::from(side);

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::primitive::{
-    AssignedValue, Change, Finish, Gather, GatherInput, Insert, InsertRows, Join, JoinedColumn, Lookup,
-    Piece, Primitive, Query, ReadFirst, Route, Routing, Several, SortKey, Template, Update,
+    AssignedValue, Change, Finish, Gather, GatherInput, Insert, InsertRows, Join, JoinRows, JoinedColumn,
+    Lookup, Piece, Primitive, Query, ReadFirst, Route, Routing, Several, SortKey, Template, Update,
 };
 
 /// The plan as an indented tree. `original` is the statement's own text, shown where it is sent untouched.
@@ -245,6 +245,7 @@ impl Tree<'_> {
                 format!("{}.{column}{}", side + 1, if *is_multiplied { " times" } else { "" })
             }
             JoinedColumn::Rest { side } => format!("{}.*", side + 1),
+            JoinedColumn::Weight => "times".to_owned(),
         };
         let columns: Vec<String> = join.columns.iter().map(column).collect();
         let exists = join.exists.map(|side| format!(" where {} exists", side + 1));
@@ -257,19 +258,27 @@ impl Tree<'_> {
         };
         self.line(depth, &format!("Join{kept} ({}){merged}", columns.join(", ")));
         for (number, side) in (1..).zip(&join.sides) {
-            let mut line = format!("{number}: {} {}", side.routing.name(), side.keyspace);
-            if let Some(values) = routing_values(&side.routing) {
+            let query = match &side.rows {
+                JoinRows::Query(query) => query,
+                JoinRows::Joined(first) => {
+                    self.line(depth + 1, &format!("{number}: joined by {}", side.keys.join(", ")));
+                    self.join(first, depth + 2);
+                    continue;
+                }
+            };
+            let mut line = format!("{number}: {} {}", query.routing.name(), query.keyspace);
+            if let Some(values) = routing_values(&query.routing) {
                 let _ = write!(line, " {values}");
             }
-            let (asked, vindex) = &side.asked;
+            let (asked, vindex) = &query.asked;
             if number == 2 && join.asks_by_values() {
                 let _ = write!(line, " in {}", side.keys[*asked]);
                 let by = vindex.as_ref().map_or(String::new(), |vindex| format!(" by {}", vindex.name()));
                 line.push_str(&by);
             }
             self.line(depth + 1, &line);
-            let tail = side.tail.as_ref().map_or(String::new(), template_text);
-            let text = format!("{}{tail}", template_text(&side.head));
+            let tail = query.tail.as_ref().map_or(String::new(), template_text);
+            let text = format!("{}{tail}", template_text(&query.head));
             self.line(depth + 2, &format!("query: {}", one_line(&text)));
         }
         if let Some(kept) = &join.kept {

@@ -10,6 +10,7 @@ use crate::servers::Engine;
 
 pub const CASES: &[Case] = &[
     ("queries_of_a_join", queries_of_a_join),
+    ("queries_of_longer_joins", queries_of_longer_joins),
     ("gather_killed_at_its_host", killed_at_its_host),
     ("gather_killed_while_it_waits", killed_while_it_waits),
     ("gather_left_by_its_client", left_by_its_client),
@@ -89,27 +90,38 @@ fn expect_interrupted(client: &mut Client) -> Result<(), String> {
     }
 }
 
-/// 12,000 rows are joined by as many values: two lists for each shard, and no query per row.
-fn queries_of_a_join(environment: &mut Environment) -> Result<(), String> {
-    const ROWS: usize = 12_000;
+/// Rows of the tables that joins are counted of.
+const JOINED_ROWS: usize = 12_000;
+
+/// `points` with (n, 2n) and `a` with (n, 3n).
+fn joined_tables(environment: &mut Environment) -> Result<Client, String> {
     environment.reset("s2", false)?;
     let mut client = another(environment)?;
-    let numbers: Vec<usize> = (1..=ROWS).collect();
+    let numbers: Vec<usize> = (1..=JOINED_ROWS).collect();
     for chunk in numbers.chunks(2_000) {
         let rows: Vec<_> = chunk.iter().map(|n| format!("({n}, {})", n * 2)).collect();
         client.run(&format!("insert into points (id, x) values {}", rows.join(",")))?;
         let rows: Vec<_> = chunk.iter().map(|n| format!("({n}, {})", n * 3)).collect();
         client.run(&format!("insert into a (id, g) values {}", rows.join(",")))?;
     }
-    let check = |client: &mut Client, sql: &str, expected: &str, most: usize| {
-        let rows = client.rows(sql)?;
-        let found = rows[0][0].clone().unwrap_or_default();
-        if found != expected {
-            return Err(format!("{sql}: {found} instead of {expected}"));
-        }
-        let queries = client.rows(&format!("vexplain queries {sql}"))?.len();
-        if queries > most { Err(format!("{sql}: {queries} queries instead of {most}")) } else { Ok(()) }
-    };
+    Ok(client)
+}
+
+/// Checks the first column of the first row, and how many queries the servers get.
+fn check(client: &mut Client, sql: &str, expected: &str, most: usize) -> Result<(), String> {
+    let rows = client.rows(sql)?;
+    let found = rows[0][0].clone().unwrap_or_default();
+    if found != expected {
+        return Err(format!("{sql}: {found} instead of {expected}"));
+    }
+    let queries = client.rows(&format!("vexplain queries {sql}"))?.len();
+    if queries > most { Err(format!("{sql}: {queries} queries instead of {most}")) } else { Ok(()) }
+}
+
+/// 12,000 rows are joined by as many values: two lists for each shard, and no query per row.
+fn queries_of_a_join(environment: &mut Environment) -> Result<(), String> {
+    const ROWS: usize = JOINED_ROWS;
+    let mut client = joined_tables(environment)?;
     // x = 2n meets g = 3m where both are multiples of 6.
     let meeting = ROWS * 2 / 6;
     // Two shards are asked for the first side, then for each of two lists; one describes the columns of groups.
@@ -154,6 +166,31 @@ fn queries_of_a_join(environment: &mut Environment) -> Result<(), String> {
     } else {
         Err(format!("{} rows instead of {meeting}", rows.len()))
     }
+}
+
+/// Each more side takes a list for each shard and 10,000 values, and no query for each row.
+fn queries_of_longer_joins(environment: &mut Environment) -> Result<(), String> {
+    let mut client = joined_tables(environment)?;
+    let meeting = (JOINED_ROWS * 2 / 6).to_string();
+    check(
+        &mut client,
+        "select count(*) from points p join a on p.x = a.g join points q on q.id = a.id",
+        &meeting,
+        2 + 2 * 2 + 2 + 1,
+    )?;
+    check(
+        &mut client,
+        "select q.id from points p join a on p.x = a.id join points q on q.id = a.g where p.id <= 100 order by q.id limit 1",
+        "6",
+        2 + 2 + 2,
+    )?;
+    // What meets on its shards is read together.
+    check(
+        &mut client,
+        "select count(*) from points p join a on p.x = a.g left join points q on q.id = a.id left join b on b.a_id = q.id",
+        &meeting,
+        2 + 2 * 2 + 1,
+    )
 }
 
 fn killed_at_its_host(environment: &mut Environment) -> Result<(), String> {

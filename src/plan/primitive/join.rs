@@ -1,7 +1,8 @@
-//! Two tables whose rows meet on no shard, joined by the router: few round trips, whatever the number of rows is.
+//! Tables whose rows meet on no shard, joined by the router: few round trips, whatever the number of rows is.
 //!
 //! The rows of one table are read first; of the other one only those with values of theirs, as one `IN (…)` for each
-//! shard and batch. Rows meet in a hash table.
+//! shard and batch. Rows meet in a hash table. The first of both may be a join itself, so any number of tables is joined
+//! one after the other.
 
 use super::{Routing, Template, VindexRef};
 use crate::topology::KeyspaceName;
@@ -9,7 +10,7 @@ use crate::topology::KeyspaceName;
 /// A join by equality. It stands in the place of an [`super::EachShard`]; its rows come in no order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Join {
-    /// The table that is read first, and the other one.
+    /// The one that is read first, and the other one, which is never a join.
     pub sides: [JoinSide; 2],
     /// The columns of a joined row.
     pub columns: Vec<JoinedColumn>,
@@ -39,23 +40,39 @@ pub struct KeptSide {
     pub nulls: Template,
 }
 
-/// One table of a [`Join`].
+/// One side of a [`Join`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinSide {
-    /// Its keyspace.
-    pub keyspace: KeyspaceName,
-    /// Where its rows are, as far as its own conditions say.
-    pub routing: Routing,
-    /// Its query, up to where a condition can be added. The first columns are those of `keys`; if there is a `tail`, the
-    /// next one is the number of rows that a group stands for; if there is a flag, it comes next.
-    pub head: Template,
+    /// Where its rows come from. The first columns are those of `keys`; if rows stand for groups, the next one is the
+    /// number of rows that a group stands for; if there is a flag, it comes next.
+    pub rows: JoinRows,
     /// A condition, 0 or 1. Only rows of a kept side that satisfy it meet others; of the other side only such rows are
     /// shown.
     pub has_flag: bool,
-    /// `GROUP BY …`: joined rows stand for as many rows as both groups make together.
-    pub tail: Option<Template>,
     /// The columns that equal those of the other side, as SQL.
     pub keys: Vec<Box<str>>,
+}
+
+/// Where the rows of a [`JoinSide`] come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JoinRows {
+    /// Another join. It has no helpers and no names.
+    Joined(Box<Join>),
+    /// A query at shards.
+    Query(JoinQuery),
+}
+
+/// A query for the rows of tables of one keyspace that meet on its shards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinQuery {
+    /// The keyspace.
+    pub keyspace: KeyspaceName,
+    /// Where the rows are, as far as their own conditions say.
+    pub routing: Routing,
+    /// The query, up to where a condition can be added.
+    pub head: Template,
+    /// `GROUP BY …`: joined rows stand for as many rows as both groups make together.
+    pub tail: Option<Template>,
     /// The key whose values are asked for, and the vindex by which it alone decides the shard.
     pub asked: (usize, Option<VindexRef>),
 }
@@ -77,12 +94,28 @@ pub enum JoinedColumn {
         /// The side.
         side: u8,
     },
+    /// The number of rows that a joined row stands for.
+    Weight,
 }
 
 impl Join {
     /// Do rows stand for groups?
     pub fn is_grouped(&self) -> bool {
-        self.sides[0].tail.is_some()
+        match &self.sides[0].rows {
+            JoinRows::Joined(join) => join.is_grouped(),
+            JoinRows::Query(query) => query.tail.is_some(),
+        }
+    }
+
+    /// The query of a side; of a side that is a join the first one.
+    pub fn query(&self, side: usize) -> &JoinQuery {
+        let mut rows = &self.sides[side].rows;
+        loop {
+            match rows {
+                JoinRows::Joined(join) => rows = &join.sides[0].rows,
+                JoinRows::Query(query) => return query,
+            }
+        }
     }
 
     /// Is the second side asked only for rows with values of the first?
@@ -93,14 +126,14 @@ impl Join {
     /// How many columns of a side come before those that make joined rows.
     pub fn leading_columns(&self, side: usize) -> usize {
         let side = &self.sides[side];
-        side.keys.len() + usize::from(side.tail.is_some()) + usize::from(side.has_flag)
+        side.keys.len() + usize::from(self.is_grouped()) + usize::from(side.has_flag)
     }
 
     /// How many columns of a side are named one by one.
     pub fn named_columns(&self, side: usize) -> usize {
         let of_side = |column: &&JoinedColumn| match column {
             JoinedColumn::One { side: own, .. } => usize::from(*own) == side,
-            JoinedColumn::Rest { .. } => false,
+            JoinedColumn::Rest { .. } | JoinedColumn::Weight => false,
         };
         self.columns.iter().filter(of_side).count()
     }

@@ -23,7 +23,7 @@ pub use combine::{
 pub use finish::Finish;
 pub use gather::{Gather, GatherFilter, GatherInput, GatherReducer};
 pub use insert::{Generated, Insert, InsertLookup, InsertRows, InsertVindex, Replaces, ToldId, Upsert};
-pub use join::{Join, JoinSide, JoinedColumn, KeptSide};
+pub use join::{Join, JoinQuery, JoinRows, JoinSide, JoinedColumn, KeptSide};
 pub use load::{Load, LoadRows, LookedAt, Takes};
 pub use query::{Piece, Query, SessionValue, Template};
 pub use read_first::{Assigned, AssignedValue, Change, Check, ReadFirst, TableRef, Target, Update};
@@ -45,7 +45,7 @@ pub enum Primitive {
     Gather(Gather),
     /// Sends the rows of an INSERT or REPLACE to their shards.
     Insert(Insert),
-    /// Joins two tables whose rows meet on no shard.
+    /// Joins tables whose rows meet on no shard.
     Join(Box<Join>),
     /// Skips and counts rows.
     Limit(Limit),

@@ -118,6 +118,7 @@ fn collect<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {
                 walk::function_name(function).is_some_and(|name| FUNCTIONS.contains(&name.as_str()));
             Ok(is_plain && is_known && collect_parts(expr, names)?)
         }
+        _ if is_date(expr) => Ok(true),
         Expr::BinaryOp { op, .. } => {
             let is_known = matches!(
                 op,
@@ -157,6 +158,18 @@ fn collect<'e>(expr: &'e Expr, names: &mut Names<'e>) -> Result<bool> {
         | Expr::Like { .. }
         | Expr::Tuple(_) => collect_parts(expr, names),
         _ => Ok(false),
+    }
+}
+
+/// Is it a date that the text gives, or one so many days from it?
+fn is_date(expr: &Expr) -> bool {
+    let is_given = |expr: &Expr| matches!(bare(expr), Expr::TypedString(_));
+    let is_length = |expr: &Expr| matches!(bare(expr), Expr::Interval(interval) if matches!(*interval.value, Expr::Value(_)));
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => {
+            is_given(left) && is_length(right)
+        }
+        other => is_given(other),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Generated joins of two tables by equality, each part of which is about one of them: what the router joins by itself.
+//! Generated joins by equality, each part of which is about one table: what the router joins by itself.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,8 @@ impl Generator<'_> {
     pub(super) fn join_of_two(&mut self) -> Query {
         let (from, sources) = match self.random.below(10) {
             0 | 1 => self.merged_pair(),
-            2..5 => self.half_pair(),
+            2..4 => self.half_pair(),
+            4..7 => self.several(),
             _ => self.pair(),
         };
         let mut rest = format!("from {from}");
@@ -142,6 +143,41 @@ impl Generator<'_> {
             let _ = write!(sql, " and {condition}");
         }
         (sql, sources.to_vec())
+    }
+
+    /// Three or four tables, each joined with one before it.
+    fn several(&mut self) -> (String, Vec<Source>) {
+        let [first, second] = self.keys();
+        let mut tables = vec![(first.0, self.named(first.0))];
+        let mut sql = format!("{} {}", first.0, tables[0].1.alias);
+        let mut pair = Some([first, second]);
+        for _ in 0..self.random.between(2, 3) {
+            let [left, right] = match pair.take() {
+                Some(pair) => pair,
+                None => loop {
+                    let pair = self.keys();
+                    if tables.iter().any(|(table, _)| *table == pair[0].0) {
+                        break pair;
+                    }
+                },
+            };
+            let own = self.named(right.0);
+            let known: Vec<_> = tables.iter().filter(|(table, _)| *table == left.0).collect();
+            let other = &known[usize::try_from(self.random.below(known.len() as u64)).unwrap_or(0)].1;
+            let kind = self.random.pick(&["join", "join", "left join"]);
+            let _ = write!(
+                sql,
+                " {kind} {} {} on {}.{} = {}.{}",
+                right.0, own.alias, other.alias, left.1, own.alias, right.1
+            );
+            tables.push((right.0, own));
+            if self.random.chance(30) {
+                let sources: Vec<_> = tables.iter().map(|(_, source)| source.clone()).collect();
+                let condition = self.one_sided(&sources);
+                let _ = write!(sql, " and {condition}");
+            }
+        }
+        (sql, tables.into_iter().map(|(_, source)| source).collect())
     }
 
     fn merged_pair(&mut self) -> (String, Vec<Source>) {

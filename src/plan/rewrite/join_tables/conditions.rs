@@ -1,17 +1,23 @@
-//! The conditions of a join of two tables: which are equalities between both, and what the others are about.
+//! The conditions of a join: which are equalities between tables, and what the others are about.
 //!
 //! A condition of WHERE that NULL cannot satisfy makes an outer join an inner one. What is left is asked of one table's
 //! rows where they are, or, where it may not keep a row from being read, is a column beside them.
 
-use super::{Tables, refusal};
+use super::sides::Optional;
+use super::{Column, Key, Tables, refusal};
 use crate::error::Result;
 use crate::plan::primitive::{Piece, Query, Template};
 use crate::plan::semantics::{conjunct, filter};
 use crate::sql::ast::{BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, Select, TableFactor};
+use crate::vschema::ColumnType;
+use std::cmp::Ordering;
 
 impl Tables<'_> {
     /// Each condition must be about one side or be an equality between both.
     pub(super) fn read_conditions(&mut self) -> Result<()> {
+        if self.inputs.len() > 2 {
+            return self.read_many();
+        }
         let joined = Joined::of(self.select)?;
         self.kept = joined.kept;
         if joined.is_merged {
@@ -34,13 +40,143 @@ impl Tables<'_> {
         if self.keys.is_empty() { Err(refusal()) } else { Ok(()) }
     }
 
+    /// The same for more than two tables, those that meet on their shards being one side.
+    fn read_many(&mut self) -> Result<()> {
+        let mut inner = Vec::new();
+        let mut optional = Vec::new();
+        let joints = joints(self.select)?;
+        if joints.len() != self.inputs.len() {
+            return Err(refusal());
+        }
+        for (table, joint) in joints.into_iter().enumerate() {
+            let mut on = Vec::new();
+            joint.on.into_iter().for_each(|condition| conjunct::conjuncts(condition, &mut on));
+            for condition in &on {
+                // Servers know no others there.
+                let tables = self.tables_of_condition(condition)?.0;
+                tables
+                    .iter()
+                    .all(|known| (joint.first..=table).contains(known))
+                    .then_some(())
+                    .ok_or_else(refusal)?;
+            }
+            if joint.is_optional {
+                optional.push(Optional { table, on });
+            } else {
+                inner.extend(on);
+            }
+        }
+        self.select.selection.iter().for_each(|condition| conjunct::conjuncts(condition, &mut inner));
+        while let Some(index) = self.not_optional(&optional, &inner)? {
+            inner.extend(optional.remove(index).on);
+        }
+        let keys: Vec<Key> = inner.iter().filter_map(|condition| self.equal_columns(condition)).collect();
+        self.form_sides(&keys, &optional);
+        optional.iter().try_for_each(|optional| self.place_optional(optional))?;
+        let count = self.sides.len();
+        (self.filters, self.flags) = (vec![Vec::new(); count], vec![Vec::new(); count]);
+        (self.meets, self.is_filtered) = (vec![None; count], vec![false; count]);
+        for condition in inner {
+            self.read_inner(condition)?;
+        }
+        self.order = self.order_sides()?;
+        for optional in &optional {
+            let side = self.side_of_table[optional.table];
+            if self.sides[side].is_optional && self.sides[side].tables == [optional.table] {
+                self.read_optional(side, optional)?;
+            }
+        }
+        if count > 1 { Ok(()) } else { Err(refusal()) }
+    }
+
+    /// The first of the tables that a condition keeps from being all NULLs.
+    fn not_optional(&self, optional: &[Optional<'_>], inner: &[&Expr]) -> Result<Option<usize>> {
+        for (index, optional) in optional.iter().enumerate() {
+            for condition in inner {
+                let is_rejected = match self.equal_columns(condition) {
+                    Some(key) => key.iter().any(|end| end.table == optional.table),
+                    None => {
+                        filter::rejects_null(condition)
+                            && self.tables_of_condition(condition)?.0 == [optional.table]
+                    }
+                };
+                if is_rejected {
+                    return Ok(Some(index));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes a condition that all rows satisfy.
+    fn read_inner(&mut self, condition: &Expr) -> Result<()> {
+        let key = self.equal_columns(condition);
+        if let Some(key) = &key
+            && self.side_of_table[key[0].table] != self.side_of_table[key[1].table]
+        {
+            self.may_be_key(key)?;
+            self.keys.extend(self.equal_columns(condition));
+            return Ok(());
+        }
+        let (side, text) = self.side_of_condition(condition)?;
+        if self.sides[side].is_optional {
+            self.flags[side].push(text);
+        } else {
+            self.is_filtered[side] |= key.is_none();
+            self.filter(side, text);
+        }
+        Ok(())
+    }
+
+    /// Notes what rows of an optional side must satisfy to meet others.
+    fn read_optional(&mut self, side: usize, optional: &Optional<'_>) -> Result<()> {
+        for condition in &optional.on {
+            if let Some(key) = self.equal_columns(condition)
+                && key.iter().any(|end| end.table == optional.table)
+            {
+                self.may_be_key(&key)?;
+                self.keys.push(key);
+                continue;
+            }
+            let (about, text) = self.side_of_condition(condition)?;
+            if about == side {
+                self.filter(side, text);
+            } else if self.order[1] == side {
+                self.flags[about].push(text);
+            } else {
+                let (known, texts) = self.meets[side].get_or_insert_with(|| (about, Vec::new()));
+                if *known != about {
+                    return Err(refusal());
+                }
+                texts.push(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Values of some types are not compared as they are shown: better known before the first tables are joined.
+    fn may_be_key(&self, key: &Key) -> Result<()> {
+        let is_known = |end: &Column| {
+            let columns = &self.sources[end.table].columns.known;
+            let column = columns.iter().find(|known| known.name.eq_ignore_ascii_case(&end.name));
+            column.is_some_and(|column| is_compared_as_shown(column.column_type))
+        };
+        if key.iter().all(is_known) { Ok(()) } else { Err(refusal()) }
+    }
+
+    /// Of a side only rows that satisfy the condition are read.
+    fn filter(&mut self, side: usize, text: Template) {
+        let routing = &self.inputs[self.leader(side)].routing;
+        if let Query::Template(text) = Query::Template(text).narrowed(routing) {
+            self.filters[side].push(text);
+        }
+    }
+
     /// `USING` and `NATURAL`: columns that both tables have are equal.
     fn read_merged(&mut self) {
         let merged = self.sources.iter().flat_map(|source| &source.merged);
-        let pairs: Vec<_> = merged
-            .map(|name| name.to_lowercase().into())
-            .map(|name: Box<str>| [name.clone(), name])
-            .collect();
+        let column = |table: usize, name: &str| Column { table, name: name.to_lowercase().into() };
+        let pairs: Vec<Key> = merged.map(|name| [column(0, name), column(1, name)]).collect();
         for pair in pairs {
             if !self.keys.contains(&pair) {
                 self.keys.push(pair);
@@ -52,7 +188,7 @@ impl Tables<'_> {
     fn rejects_nulls(&self, conditions: &[&Expr], table: usize) -> Result<bool> {
         for condition in conditions {
             if self.equal_columns(condition).is_some()
-                || filter::rejects_null(condition) && self.table_of(condition)?.0 == table
+                || filter::rejects_null(condition) && self.side_of_condition(condition)?.0 == table
             {
                 return Ok(true);
             }
@@ -66,40 +202,49 @@ impl Tables<'_> {
             self.keys.push(pair);
             return Ok(());
         }
-        let (table, text) = self.table_of(condition)?;
+        let (table, text) = self.side_of_condition(condition)?;
+        self.is_filtered[table] |= unread != Some(table);
         if unread == Some(table) {
             self.flags[table].push(text);
-        } else if let Query::Template(text) = Query::Template(text).narrowed(&self.inputs[table].routing) {
-            self.filters[table].push(text);
+        } else {
+            self.filter(table, text);
         }
         Ok(())
     }
 
-    /// The table that a condition is about, and its text.
-    fn table_of(&self, condition: &Expr) -> Result<(usize, Template)> {
+    /// The side that a condition is about, and its text.
+    fn side_of_condition(&self, condition: &Expr) -> Result<(usize, Template)> {
+        let (tables, text) = self.tables_of_condition(condition)?;
+        Ok((self.one_side(&tables)?.ok_or_else(refusal)?, text))
+    }
+
+    /// The tables that a condition is about, and its text.
+    pub(super) fn tables_of_condition(&self, condition: &Expr) -> Result<(Vec<usize>, Template)> {
         if filter::names(condition)?.is_none() {
             return Err(refusal());
         }
         let text = filter::text(condition, self.ctx.options.mode);
-        Ok((self.side_of(&text.pieces)?.ok_or_else(refusal)?, text))
+        let tables = self.tables_of(&text.pieces)?;
+        if tables.is_empty() { Err(refusal()) } else { Ok((tables, text)) }
     }
 
-    fn equal_columns(&self, condition: &Expr) -> Option<[Box<str>; 2]> {
+    /// The columns of different tables that a condition says to be equal.
+    pub(super) fn equal_columns(&self, condition: &Expr) -> Option<Key> {
         let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
         let (left, right) = (self.column(left)?, self.column(right)?);
-        match (left.0, right.0) {
-            (0, 1) => Some([left.1, right.1]),
-            (1, 0) => Some([right.1, left.1]),
-            _ => None,
+        match left.table.cmp(&right.table) {
+            Ordering::Less => Some([left, right]),
+            Ordering::Equal => None,
+            Ordering::Greater => Some([right, left]),
         }
     }
+    /// The conditions that a side's rows have as a column of theirs, 0 or 1.
+    pub(super) fn flag(&self, side: usize) -> Option<Vec<Piece>> {
+        (!self.flags[side].is_empty()).then(|| Self::flag_of(&self.flags[side]))
+    }
 
-    /// The conditions that a table's rows have as a column of theirs, 0 or 1.
-    pub(super) fn flag(&self, table: usize) -> Option<Vec<Piece>> {
-        let flags = &self.flags[table];
-        if flags.is_empty() {
-            return None;
-        }
+    /// Conditions as a column, 0 or 1.
+    pub(super) fn flag_of(flags: &[Template]) -> Vec<Piece> {
         let mut pieces = vec![Piece::text("(1")];
         for flag in flags {
             pieces.push(Piece::text(" and ("));
@@ -107,7 +252,7 @@ impl Tables<'_> {
             pieces.push(Piece::text(")"));
         }
         pieces.push(Piece::text(") is true"));
-        Some(pieces)
+        pieces
     }
 
     /// The table whose columns those are that both have and `*` shows once.
@@ -156,6 +301,64 @@ impl<'a> Joined<'a> {
             _ => Err(refusal()),
         }
     }
+}
+
+/// How a table of a longer FROM clause is joined with those before it.
+struct Joint<'a> {
+    on: Option<&'a Expr>,
+    /// Its rows may be missing.
+    is_optional: bool,
+    /// The first of the tables that its condition may be about.
+    first: usize,
+}
+
+/// One for each table of the FROM clause.
+fn joints(select: &Select) -> Result<Vec<Joint<'_>>> {
+    let mut joints = Vec::new();
+    for table in &select.from {
+        let first = joints.len();
+        joints.push(Joint { on: None, is_optional: false, first });
+        let factors = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
+        if !factors.clone().all(is_plain) {
+            return Err(refusal());
+        }
+        for join in &table.joins {
+            let (kept, constraint) = kind(join)?;
+            let on = match constraint {
+                JoinConstraint::On(condition) => Some(condition),
+                JoinConstraint::None => None,
+                JoinConstraint::Natural | JoinConstraint::Using(_) => return Err(refusal()),
+            };
+            if kept == Some(1) {
+                return Err(refusal());
+            }
+            joints.push(Joint { on, is_optional: kept.is_some(), first });
+        }
+    }
+    Ok(joints)
+}
+
+fn is_compared_as_shown(column_type: ColumnType) -> bool {
+    use ColumnType as T;
+    matches!(
+        column_type,
+        T::Int8
+            | T::UInt8
+            | T::Int16
+            | T::UInt16
+            | T::Int24
+            | T::UInt24
+            | T::Int32
+            | T::UInt32
+            | T::Int64
+            | T::UInt64
+            | T::Date
+            | T::Time
+            | T::DateTime
+            | T::Decimal
+            | T::VarBinary
+            | T::Binary
+    )
 }
 
 fn kind(join: &Join) -> Result<(Option<usize>, &JoinConstraint)> {

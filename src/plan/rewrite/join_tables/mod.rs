@@ -1,28 +1,33 @@
-//! Join across shards: two tables that are joined by equality, everything else of the SELECT being about one of them at a
-//! time. Each side's query delivers its part of the select list beside the columns that are equal; the router puts
-//! rows together and does with them what it does with the rows of shards.
+//! Join across shards: sides that are joined by equality, everything else of the SELECT being about one of them at a
+//! time. A side is a table, or several that meet on their shards. Each side's query delivers its part of the select list
+//! beside the columns that are equal; the router puts rows together, two sides first, then what they make with the next one,
+//! and does with them what it does with the rows of shards.
 //!
-//! Groups are made on both sides before they meet: a sum of one side counts once for each row of the other side's group.
+//! Groups are made on all sides before they meet: a sum of one side counts once for each row of the others' groups.
 //! What an outer join shows where nothing meets, a shard says: its query gives the one row of NULLs.
 
 mod conditions;
+mod lists;
 mod semi;
+mod sides;
 
 use crate::error::{Error, Result};
+use crate::plan::PlanContext;
 use crate::plan::operator::Horizon;
 use crate::plan::primitive::{
-    AggregateFunction, ColumnRef, Finish, GatherInput, Join, JoinSide, JoinedColumn, KeptSide, MergeSort,
-    Piece, Primitive, Routing, Several, Sort, SortKey, Template,
+    AggregateFunction, ColumnRef, Finish, GatherInput, Join, MergeSort, Piece, Primitive, Routing, Several,
+    Sort, SortKey, Template,
 };
 use crate::plan::semantics::walk::{self, bare};
 use crate::plan::semantics::{Analysis, Block, TableSource, filter};
 use crate::plan::source::{Source, quote};
-use crate::plan::{PlanContext, operator};
 use crate::sql::ast::{Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind};
 use crate::sql::ident::name_of;
 use crate::sql::{Token, TokenKind, Tokenizer};
+use lists::Lists;
+use sides::Side;
 
-/// Plans the SELECT as a join of its two tables. Errors are refusals (`VT12001`).
+/// Plans the SELECT as a join of its tables. Errors are refusals (`VT12001`).
 pub(crate) fn apply(
     ctx: &PlanContext<'_>,
     source: &Source<'_>,
@@ -44,8 +49,8 @@ pub(crate) fn apply(
     let combined = super::horizon(source, query, select, analysis, &block);
     match combined.and_then(|horizon| tables.tree(horizon, true)) {
         Ok(tree) => Ok(Several::Combine(Box::new(tree))),
-        // The rest is done on one server, which must know both tables.
-        Err(_) if inputs[0].keyspace == inputs[1].keyspace => {
+        // The rest is done on one server, which must know all tables.
+        Err(_) if tables.are_of_one_keyspace() => {
             let finish = |horizon: Horizon<'_>| tables.tree(horizon, false);
             let finish: Finish =
                 super::finish_groups::apply_to(source, query, select, analysis, &block, &finish)?;
@@ -59,7 +64,18 @@ fn refusal() -> Error {
     Error::unsupported("this form of join across shards")
 }
 
-/// The two tables, as the FROM clause names them.
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq)]
+struct Column {
+    table: usize,
+    /// In lower case.
+    name: Box<str>,
+}
+
+/// Columns of different tables that are equal, that of the table with the lower number first.
+type Key = [Column; 2];
+
+/// The tables, as the FROM clause names them.
 struct Tables<'a> {
     ctx: &'a PlanContext<'a>,
     select: &'a Select,
@@ -70,15 +86,25 @@ struct Tables<'a> {
     is_semi: bool,
     /// The only table whose names can be seen.
     seen: Option<usize>,
-    /// Pairs of equal columns.
-    keys: Vec<[Box<str>; 2]>,
-    /// Conditions that decide which rows of each table are read.
-    filters: [Vec<Template>; 2],
-    /// The table all of whose rows stay in an outer join.
+    /// What is read together, and for each table which of them it belongs to. Of two tables each is its own side.
+    sides: Vec<Side>,
+    side_of_table: Vec<usize>,
+    /// The order in which more than two tables' sides are read.
+    order: Vec<usize>,
+    /// Pairs of equal columns of different sides.
+    keys: Vec<Key>,
+    /// Conditions that decide which rows of each side are read.
+    filters: Vec<Vec<Template>>,
+    /// Does each side have conditions of its own?
+    is_filtered: Vec<bool>,
+    /// Of two tables the one all of whose rows stay in an outer join.
     kept: Option<usize>,
-    /// Conditions of an outer join that decide about rows that are read: of the kept table which may meet others, of the
+    /// Conditions of an outer join that decide about rows that are read: of the kept side which may meet others, of the
     /// other one which are shown.
-    flags: [Vec<Template>; 2],
+    flags: Vec<Vec<Template>>,
+    /// For each side that is joined from the left to several ones: conditions of one of those that decide which rows may
+    /// meet its rows.
+    meets: Vec<Option<(usize, Vec<Template>)>>,
     /// The keys of neither side may be NULL.
     needs_not_null: bool,
 }
@@ -105,14 +131,18 @@ impl<'a> Tables<'a> {
                 && input.partitions.is_empty()
                 && input.lock.is_empty()
         };
-        let [_, other] = inputs else { return Err(refusal()) };
         let mut sources = block.sources.clone();
         let is_semi = sources.len() == 1;
-        if is_semi {
+        if let [_, other] = inputs
+            && is_semi
+        {
             sources.push(semi::source_of(ctx, other)?);
         }
         let is_known = sources.iter().zip(inputs).all(|(source, input)| is_known(source, input));
-        if !is_plain || sources.len() != 2 || !is_known {
+        // Sub-queries have inputs and instances of their own.
+        let instances = inputs.iter().filter(|input| !input.is_everywhere).count();
+        let fits = inputs.len() == 2 || inputs.len() > 2 && instances == analysis.instances.len();
+        if !is_plain || sources.len() != inputs.len() || !is_known || !fits {
             return Err(refusal());
         }
         let mut tables = Self {
@@ -123,10 +153,15 @@ impl<'a> Tables<'a> {
             inputs,
             is_semi,
             seen: None,
+            sides: vec![Side::of(0), Side::of(1)],
+            side_of_table: vec![0, 1],
+            order: Vec::new(),
             keys: Vec::new(),
-            filters: Default::default(),
+            filters: vec![Vec::new(); 2],
+            is_filtered: vec![false; 2],
             kept: None,
-            flags: Default::default(),
+            flags: vec![Vec::new(); 2],
+            meets: vec![None; 2],
             needs_not_null: false,
         };
         if is_semi {
@@ -137,8 +172,12 @@ impl<'a> Tables<'a> {
         Ok(tables)
     }
 
+    fn are_of_one_keyspace(&self) -> bool {
+        self.inputs.iter().all(|input| input.keyspace == self.inputs[0].keyspace)
+    }
+
     /// The table and the name of a column.
-    fn column(&self, expr: &Expr) -> Option<(usize, Box<str>)> {
+    fn column(&self, expr: &Expr) -> Option<Column> {
         let (index, name): (usize, &Ident) = match bare(expr) {
             Expr::Identifier(name) => (self.owner(&name.value).ok()??, name),
             Expr::CompoundIdentifier(names) => match names.as_slice() {
@@ -148,7 +187,7 @@ impl<'a> Tables<'a> {
             _ => return None,
         };
         let has = self.has(index, &name.value);
-        has.then(|| (index, name.value.to_lowercase().into()))
+        has.then(|| Column { table: index, name: name.value.to_lowercase().into() })
     }
 
     fn table(&self, name: &str) -> Option<usize> {
@@ -163,20 +202,36 @@ impl<'a> Tables<'a> {
     /// The table whose column an unqualified name is; `None`: it is no column.
     fn owner(&self, name: &str) -> Result<Option<usize>> {
         let is_seen = |index: usize| self.seen.is_none_or(|seen| seen == index);
-        let has =
-            |index: usize| is_seen(index) && self.has(index, name) && !self.sources[index].has_merged(name);
-        match (has(0), has(1)) {
-            (true, true) => Err(refusal()),
-            (true, false) => Ok(Some(0)),
-            (false, true) => Ok(Some(1)),
+        let has = |index: &usize| {
+            is_seen(*index) && self.has(*index, name) && !self.sources[*index].has_merged(name)
+        };
+        let mut found = (0..self.sources.len()).filter(has);
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => Err(refusal()),
+            (Some(table), None) => Ok(Some(table)),
             // A column of the outer query.
-            (false, false) if self.seen.is_some_and(|seen| self.has(1 - seen, name)) => Err(refusal()),
-            (false, false) => Ok(None),
+            (None, _) if self.seen.is_some_and(|seen| self.has(1 - seen, name)) => Err(refusal()),
+            (None, _) => Ok(None),
         }
     }
 
-    /// The table that a text is about; `None`: neither. Read from its tokens, so that no name is overlooked.
+    /// The side that a text is about; `None`: none.
     fn side_of(&self, pieces: &[Piece]) -> Result<Option<usize>> {
+        self.one_side(&self.tables_of(pieces)?)
+    }
+
+    /// The side that all of these tables belong to; `None` if there are none.
+    fn one_side(&self, tables: &[usize]) -> Result<Option<usize>> {
+        let mut sides = tables.iter().map(|table| self.side_of_table[*table]);
+        let first = sides.next();
+        if sides.all(|side| Some(side) == first) {
+            return Ok(first);
+        }
+        Err(Error::unsupported("an expression over several tables across shards"))
+    }
+
+    /// The tables that a text is about. Read from its tokens, so that no name is overlooked.
+    fn tables_of(&self, pieces: &[Piece]) -> Result<Vec<usize>> {
         let mut text = Vec::new();
         for piece in pieces {
             match piece {
@@ -204,7 +259,7 @@ impl<'a> Tables<'a> {
         }
         let name = |index: usize| name_of(&text[tokens[index].span.range()]);
         let kind = |index: usize| tokens.get(index).map(|token| token.kind);
-        let mut found = None;
+        let mut found = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
             if !token.kind.is_name() || kind(index + 1) == Some(TokenKind::Dot) {
                 continue;
@@ -222,10 +277,7 @@ impl<'a> Tables<'a> {
                 }
                 owner
             };
-            if owner.is_some() && found.is_some() && owner != found {
-                return Err(Error::unsupported("an expression over several tables across shards"));
-            }
-            found = owner.or(found);
+            found.extend(owner.filter(|owner| !found.contains(owner)));
         }
         Ok(found)
     }
@@ -233,7 +285,7 @@ impl<'a> Tables<'a> {
     /// The tree over the joined rows. `is_last`: its columns are the statement's.
     fn tree(&self, horizon: Horizon<'_>, is_last: bool) -> Result<Primitive> {
         let mut join = self.join(&horizon)?;
-        if is_last && join.is_grouped() && join.sides[0].keyspace == join.sides[1].keyspace {
+        if is_last && join.is_grouped() && self.are_of_one_keyspace() {
             let edits = horizon.edits_with_helpers();
             join.description = Some(super::finish_groups::without_rows(&horizon, edits));
         }
@@ -264,7 +316,11 @@ impl<'a> Tables<'a> {
         let is_grouped = horizon.aggregate.is_some();
         let is_scalar = horizon.aggregate.as_ref().is_some_and(|parts| parts.is_scalar);
         let (multiplied, known) = (multiplied(horizon)?, known(horizon));
-        let mut lists = Lists::new(self.first());
+        let mut lists = Lists::new(if self.order.is_empty() {
+            vec![self.first(), 1 - self.first()]
+        } else {
+            self.order.clone()
+        });
         let mut merged = Vec::new();
         let visible = (0_u32..).zip(&horizon.items).map(|(index, item)| match item.expr {
             Some(_) => (ColumnRef::Visible(index), Some(horizon.item_pieces(item))),
@@ -285,27 +341,22 @@ impl<'a> Tables<'a> {
                 tables.iter().try_for_each(|table| lists.rest(*table))?;
                 continue;
             };
-            let table = self.side_of(&text)?;
-            if is_grouped && (table.is_some() || is_scalar) && !known.contains(&column) {
+            let side = self.side_of(&text)?;
+            if is_grouped && (side.is_some() || is_scalar) && !known.contains(&column) {
                 // Whether the groups decide it is the server's to say; and constants stay where no row is joined.
                 return Err(refusal());
             }
-            let table = table.or(self.is_semi.then_some(0));
-            lists.one(table, text, multiplied.contains(&column));
+            let side = side.or(self.is_semi.then_some(0));
+            lists.one(side, text, multiplied.contains(&column));
         }
-        let groups = self.groups(horizon)?;
-        let groups = |table: usize| is_grouped.then(|| groups[table].as_slice());
-        let [outer, inner] = lists.order;
-        let sides = [self.side(outer, &lists, groups(outer)), self.side(inner, &lists, groups(inner))];
-        let kept = self.kept.map(|kept| KeptSide {
-            side: u8::from(lists.side(kept) == 1),
-            nulls: self.nulls(1 - kept, &lists, groups(1 - kept)),
-        });
-        let exists = (self.is_semi && self.kept.is_none()).then(|| u8::from(lists.side(1) == 1));
-        let helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
-        let names = self.names(horizon)?;
-        let (columns, needs_not_null) = (lists.columns, self.needs_not_null);
-        Ok(Join { sides, columns, helpers, names, kept, exists, needs_not_null, merged, description: None })
+        let groups = if is_grouped { Some(self.groups(horizon)?) } else { None };
+        let exists = (self.is_semi && self.kept.is_none()).then(|| u8::from(lists.place(1) == 1));
+        let mut join = self.joined(lists, groups)?;
+        join.exists = exists;
+        join.helpers = u32::try_from(horizon.helper_texts().len()).unwrap_or(u32::MAX);
+        join.names = self.names(horizon)?;
+        join.merged = merged;
+        Ok(join)
     }
 
     /// The table that is read first: the one with fewer rows, as far as that can be told.
@@ -340,6 +391,9 @@ impl<'a> Tables<'a> {
     /// The tables whose columns `*` or `t.*` shows, in that order.
     fn of_wildcard(&self, column: ColumnRef) -> Result<Vec<usize>> {
         let ColumnRef::Visible(index) = column else { return Err(refusal()) };
+        if self.inputs.len() > 2 {
+            return Err(refusal());
+        }
         match self.select.projection.get(index as usize) {
             Some(SelectItem::Wildcard(_)) if self.is_semi => Ok(vec![0]),
             Some(SelectItem::Wildcard(_)) => Ok(vec![self.shown(), 1 - self.shown()]),
@@ -351,9 +405,9 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// What each table is grouped by.
-    fn groups(&self, horizon: &Horizon<'_>) -> Result<[Vec<Vec<Piece>>; 2]> {
-        let mut groups: [Vec<Vec<Piece>>; 2] = Default::default();
+    /// What each side is grouped by.
+    fn groups(&self, horizon: &Horizon<'_>) -> Result<Vec<Vec<Vec<Piece>>>> {
+        let mut groups = vec![Vec::new(); self.sides.len()];
         for key in horizon.aggregate.iter().flat_map(|parts| &parts.group) {
             let text = match key.column {
                 ColumnRef::Visible(index) => {
@@ -367,138 +421,6 @@ impl<'a> Tables<'a> {
             groups[self.side_of(&text)?.ok_or_else(refusal)?].push(text);
         }
         Ok(groups)
-    }
-
-    fn side(&self, table: usize, lists: &Lists, groups: Option<&[Vec<Piece>]>) -> JoinSide {
-        let input = &self.inputs[table];
-        let mut pieces = self.select_list(table, lists, groups.is_some());
-        let name = format!(" from {} as {} where 1", quote(&input.table), quote(&input.alias));
-        pieces.push(Piece::text(&name));
-        for filter in &self.filters[table] {
-            pieces.push(Piece::text(" and ("));
-            pieces.extend(filter.pieces.iter().cloned());
-            pieces.push(Piece::text(")"));
-        }
-        let vindexes = (0..).zip(&self.keys).filter_map(|(index, pair)| {
-            let by_vindex = input
-                .reducers
-                .iter()
-                .find(|reducer| reducer.vindex.is_some() && reducer.column == pair[table]);
-            let vindex = by_vindex.and_then(|reducer| reducer.vindex.clone());
-            let vindex = vindex.or_else(|| self.vindex_of(table, &pair[table]).filter(|_| self.is_semi));
-            Some((index, Some(vindex?)))
-        });
-        let asked = vindexes.clone().next().unwrap_or((0, None));
-        JoinSide {
-            keyspace: input.keyspace.clone(),
-            routing: input.routing.clone(),
-            head: Template { pieces: operator::joined(pieces) },
-            has_flag: !self.flags[table].is_empty(),
-            tail: groups.map(|groups| self.tail(table, groups)),
-            keys: self.key_columns(table),
-            asked,
-        }
-    }
-
-    /// The query of a table whose one row is all NULLs, as an outer join makes it.
-    fn nulls(&self, table: usize, lists: &Lists, groups: Option<&[Vec<Piece>]>) -> Template {
-        let input = &self.inputs[table];
-        let mut pieces = self.select_list(table, lists, groups.is_some());
-        let other = quote(&format!("{}_", input.alias));
-        pieces.push(Piece::text(&format!(
-            " from (select 1 as {other}) as {other} left join {} as {} on 0",
-            quote(&input.table),
-            quote(&input.alias)
-        )));
-        pieces.extend(groups.into_iter().flat_map(|groups| self.tail(table, groups).pieces));
-        Template { pieces: operator::joined(pieces) }
-    }
-
-    fn key_columns(&self, table: usize) -> Vec<Box<str>> {
-        let alias = quote(&self.inputs[table].alias);
-        self.keys.iter().map(|pair| format!("{alias}.{}", quote(&pair[table])).into()).collect()
-    }
-
-    fn select_list(&self, table: usize, lists: &Lists, is_grouped: bool) -> Vec<Piece> {
-        let keys = self.key_columns(table).join(", ");
-        // Of a sub-query only counts that there are rows.
-        let (verb, count) = match self.is_semi && table == 1 {
-            true if !is_grouped => ("select distinct ", ""),
-            true => ("select ", ", 1"),
-            false => ("select ", ", count(*)"),
-        };
-        let mut pieces = vec![Piece::text(verb), Piece::text(&keys)];
-        if is_grouped {
-            pieces.push(Piece::text(count));
-        }
-        let side = lists.side(table);
-        for text in self.flag(table).iter().chain(&lists.texts[side]) {
-            pieces.push(Piece::text(", "));
-            pieces.extend(text.iter().cloned());
-        }
-        if lists.has_rest[side] {
-            pieces.push(Piece::text(&format!(", {}.*", quote(&self.inputs[table].alias))));
-        }
-        pieces
-    }
-
-    /// ` group by …`, with the keys and the flag.
-    fn tail(&self, table: usize, groups: &[Vec<Piece>]) -> Template {
-        let keys = self.key_columns(table);
-        let mut pieces = vec![Piece::text(" group by "), Piece::text(&keys.join(", "))];
-        if !self.flags[table].is_empty() {
-            // By position, behind the keys and the count.
-            pieces.push(Piece::text(&format!(", {}", keys.len() + 2)));
-        }
-        for text in groups {
-            pieces.push(Piece::text(", "));
-            pieces.extend(text.iter().cloned());
-        }
-        Template { pieces: operator::joined(pieces) }
-    }
-}
-
-/// What each side's query has to give, and the joined row that comes of it.
-struct Lists {
-    /// The tables, in the order in which they are read.
-    order: [usize; 2],
-    /// For each side.
-    texts: [Vec<Vec<Piece>>; 2],
-    /// For each side: all of its columns come behind the others.
-    has_rest: [bool; 2],
-    columns: Vec<JoinedColumn>,
-}
-
-impl Lists {
-    fn new(first: usize) -> Self {
-        Self {
-            order: [first, 1 - first],
-            texts: Default::default(),
-            has_rest: [false; 2],
-            columns: Vec::new(),
-        }
-    }
-
-    fn side(&self, table: usize) -> usize {
-        usize::from(self.order[0] != table)
-    }
-
-    /// Adds a column of a table; `None`: of any.
-    fn one(&mut self, table: Option<usize>, text: Vec<Piece>, is_multiplied: bool) {
-        let side = table.map_or(0, |table| self.side(table));
-        let column = u32::try_from(self.texts[side].len()).unwrap_or(u32::MAX);
-        self.columns.push(JoinedColumn::One { side: u8::from(side == 1), column, is_multiplied });
-        self.texts[side].push(text);
-    }
-
-    /// Adds all columns of a table, which is possible once.
-    fn rest(&mut self, table: usize) -> Result<()> {
-        let side = self.side(table);
-        if std::mem::replace(&mut self.has_rest[side], true) {
-            return Err(refusal());
-        }
-        self.columns.push(JoinedColumn::Rest { side: u8::from(side == 1) });
-        Ok(())
     }
 }
 

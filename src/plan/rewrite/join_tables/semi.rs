@@ -5,7 +5,7 @@
 //! Inside of the sub-query names mean its own table first; beyond its equalities it must not know the outer one.
 
 use super::conditions::is_plain;
-use super::{Tables, refusal};
+use super::{Column, Key, Tables, refusal};
 use crate::error::Result;
 use crate::plan::primitive::{GatherInput, Piece, Template, VindexRef};
 use crate::plan::semantics::{TableSource, conjunct, references};
@@ -52,7 +52,8 @@ impl<'a> Tables<'a> {
     /// Only rows that meet none of the sub-query's are shown. With `has_nulls` a NULL on either side would decide otherwise.
     fn read_none(&mut self, has_nulls: bool) -> Result<()> {
         let Some([outer, own]) = self.keys.last() else { return Err(refusal()) };
-        if has_nulls && (self.may_be_null(0, outer) || self.may_be_null(1, own)) {
+        let own = &own.name;
+        if has_nulls && (self.may_be_null(0, &outer.name) || self.may_be_null(1, own)) {
             return Err(refusal());
         }
         // No row that meets another has NULL there.
@@ -72,7 +73,7 @@ impl<'a> Tables<'a> {
     }
 
     fn read_in(&mut self, expr: &Expr, query: &'a Query) -> Result<()> {
-        let (_, key) = self.column(expr).ok_or_else(refusal)?;
+        let key = self.column(expr).ok_or_else(refusal)?;
         let select = plain(query)?;
         let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
             select.projection.as_slice()
@@ -80,7 +81,7 @@ impl<'a> Tables<'a> {
             return Err(refusal());
         };
         self.seen = Some(1);
-        let (_, own) = self.column(item).ok_or_else(refusal)?;
+        let own = self.column(item).ok_or_else(refusal)?;
         self.keys.push([key, own]);
         for condition in conditions(select) {
             self.read_condition(condition, None)?;
@@ -111,17 +112,17 @@ impl<'a> Tables<'a> {
     }
 
     /// An equality of a column of the outer table with one of the sub-query's.
-    fn correlated(&mut self, condition: &Expr) -> Option<[Box<str>; 2]> {
+    fn correlated(&mut self, condition: &Expr) -> Option<Key> {
         let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
         let (left, right) = (self.column_of_either(left)?, self.column_of_either(right)?);
-        match (left.0, right.0) {
-            (0, 1) => Some([left.1, right.1]),
-            (1, 0) => Some([right.1, left.1]),
+        match (left.table, right.table) {
+            (0, 1) => Some([left, right]),
+            (1, 0) => Some([right, left]),
             _ => None,
         }
     }
 
-    fn column_of_either(&mut self, expr: &Expr) -> Option<(usize, Box<str>)> {
+    fn column_of_either(&mut self, expr: &Expr) -> Option<Column> {
         self.column(expr).or_else(|| {
             self.seen = Some(0);
             let found = self.column(expr);

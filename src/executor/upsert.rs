@@ -10,7 +10,7 @@ use super::job::Job;
 use super::lookup::{OwnedLookup, Owners, used_by};
 use super::new_rows::NewRows;
 use super::scatter::SequenceAccess;
-use super::upsert_check::joined;
+use super::upsert_check::{has_bytes_under_null, joined};
 use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome, write_condition};
 use crate::error::{ERRNO_DEADLOCK, ERRNO_DUPLICATE_ENTRY, Error, Result};
 use crate::plan::primitive::{Insert, InsertLookup, InsertRows, InsertVindex};
@@ -193,6 +193,13 @@ impl Executor {
                 None => text.extend_from_slice(b"0"),
             }
         }
+        let relation = job.snapshot.schemas.relation(&upsert.insert.keyspace, &upsert.insert.table);
+        let columns = assignments.iter().filter_map(|assignment| relation?.column(&assignment.column));
+        let nulls: Vec<String> = columns
+            .filter(|column| has_bytes_under_null(column))
+            .map(|column| format!(" or {} is null", quoted(column.name.as_str())))
+            .collect();
+        text.extend_from_slice(format!(", 0{}", nulls.concat()).as_bytes());
         let table = format!("{}.{}", quoted(&upsert.insert.keyspace), quoted(&upsert.insert.table));
         text.extend_from_slice(format!(" from {table} where ").as_bytes());
         text.extend_from_slice(condition);
@@ -204,7 +211,9 @@ impl Executor {
         let changes = assignments.iter().enumerate().filter(|(index, _)| !stays(*index));
         let changes: Vec<&[u8]> = changes.map(|(_, assignment)| assignment.text.as_slice()).collect();
         let counts_found = job.flavor().found_rows;
-        let unchanged = WriteOutcome { affected_rows: u64::from(counts_found), ..WriteOutcome::default() };
+        let is_touched = !upsert.insert.is_ignore && stays(assignments.len());
+        let affected_rows = u64::from(counts_found) + u64::from(is_touched);
+        let unchanged = WriteOutcome { affected_rows, ..WriteOutcome::default() };
         if changes.is_empty() {
             let warnings = upsert.say(job, &of_values);
             return Ok(Some(WriteOutcome { warnings, ..unchanged }));

@@ -11,6 +11,7 @@ use super::write::of_client;
 use crate::engine::ShardQuery;
 use crate::error::Result;
 use crate::gateway::Target;
+use crate::schema::Column;
 use crate::session::diagnostics::{Diagnostic, Diagnostics};
 use crate::sql::ident::quoted;
 
@@ -36,6 +37,17 @@ impl Executor {
         }
         Ok(said)
     }
+}
+
+/// Servers compare the bytes of the changed row with those that they have read. Those under a NULL are the column's default
+/// before and nothing after, so that the row counts as touched although it stays as it is. Is the column such a one?
+pub(super) fn has_bytes_under_null(column: &Column) -> bool {
+    let default = column.default.as_deref().unwrap_or_default();
+    let literal = default.trim_matches('\'');
+    let is_nothing = literal.bytes().all(|byte| matches!(byte, b'0' | b'.' | b'-' | b':' | b' '));
+    let is_expression =
+        literal.contains('(') || literal.to_ascii_lowercase().starts_with("current_timestamp");
+    column.is_nullable && !is_nothing && !is_expression && !default.eq_ignore_ascii_case("null")
 }
 
 /// The warnings about a row: those of its values, and those of the change that are not about the same values once more.

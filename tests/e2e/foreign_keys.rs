@@ -141,7 +141,11 @@ impl Writer {
         let addresses = self.actions(false);
         let notes = self.actions(true);
         let checks = self.actions(false);
-        let staff = self.actions(true);
+        let mut staff = self.actions(true);
+        if !self.has_all_forms {
+            // MySQL 9.7 stops in the middle of a DELETE whose rows have taken others of their table along.
+            staff = staff.replace("on delete cascade", "on delete set null");
+        }
         let bids = self.actions(true);
         let colors = self.actions(true);
         let homes = self.actions(true);
@@ -282,13 +286,17 @@ impl Writer {
                 format!("insert into {table} values {rows} on duplicate key update {set}")
             }
             4 => match self.random.below(3) {
-                0 => "insert into fk_pets (id, owner_id) select id + 5, id from fk_owners".to_owned(),
+                0 => "insert into fk_pets (id, owner_id) select id + 5, id from fk_owners order by id"
+                    .to_owned(),
                 1 => format!(
-                    "insert into fk_notes (id, pet_id) select id + 4, id + {} from fk_pets",
+                    "insert into fk_notes (id, pet_id) select id + 4, id + {} from fk_pets order by id",
                     self.random.below(2)
                 ),
                 _ => {
-                    format!("insert into fk_staff (id, boss) select id, {} from fk_owners", self.reference())
+                    format!(
+                        "insert into fk_staff (id, boss) select id, {} from fk_owners order by id",
+                        self.reference()
+                    )
                 }
             },
             _ => format!("insert into {table} values {rows}"),

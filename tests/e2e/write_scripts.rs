@@ -679,7 +679,7 @@ fn insert_select(random: &mut Random) -> String {
             1 + random.below(4)
         ),
         3 => format!(
-            "insert {ignore}into members (id, email, name, age) select id + {}, concat(name, '@', age), city, age from people order by name",
+            "insert {ignore}into members (id, email, name, age) select coalesce(age, 3) % 25 + {}, concat(name, '@', age), city, age from people order by name",
             random.below(9)
         ),
         4 => format!(

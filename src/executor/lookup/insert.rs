@@ -49,9 +49,23 @@ impl Inner<'_> {
             let entries: Vec<LookupEntry> =
                 batch.entries(lookup)?.into_iter().map(|(_, entry)| entry).collect();
             let owned = OwnedLookup { owner: &found.table, used: used_by(&found.table, lookup)? };
-            self.add_entries(owned, entries, Owners::Follow).await?;
+            if let Err(error) = self.add_entries(owned, entries, Owners::Follow).await {
+                return Err(self.first_error(batch, error).await);
+            }
         }
         batch.write(&mut self.access()).await
+    }
+
+    /// Servers look at a row's values before they look for duplicates: what is wrong with them comes first. Only of one row
+    /// is it known that the errors are about the same.
+    async fn first_error(&mut self, batch: &InsertBatch<'_>, of_lookup: Error) -> Error {
+        if of_lookup.errno() != ERRNO_DUPLICATE_ENTRY || batch.row_count() != 1 {
+            return of_lookup;
+        }
+        match batch.write(&mut self.access()).await {
+            Err(error) if error.kind().is_none() && error.errno() != ERRNO_DUPLICATE_ENTRY => error,
+            _ => of_lookup,
+        }
     }
 
     /// IGNORE and ON DUPLICATE KEY UPDATE: whether a row is inserted is only known afterwards, and what it has to do with

@@ -1,11 +1,12 @@
 //! Servers and router for trying statements by hand: they stay until the end of the input, and each line of it is the
-//! path of a script to run at once, or `restart` for the router as it was built last.
+//! path of a script to run at once, `restart` for the router as it was built last, or `fill s2` for the tables of the queries
+//! that are generated for that keyspace.
 
 use std::io::BufRead;
 use std::path::Path;
 
 use crate::environment::Environment;
-use crate::{runner, script};
+use crate::{queries, runner, script};
 
 /// Differences printed per run of a script.
 const PRINTED_MAX: usize = 2000;
@@ -19,6 +20,13 @@ pub fn hold(environment: &mut Environment) {
             match environment.restart_router() {
                 Ok(()) => println!("the router: {}", environment.router.address),
                 Err(error) => println!("{error}"),
+            }
+            continue;
+        }
+        if let Some(keyspace) = line.strip_prefix("fill ") {
+            match queries::fill_as(environment, keyspace) {
+                Ok(()) => println!("{line}: done"),
+                Err(error) => println!("{line}: {error}"),
             }
             continue;
         }

@@ -209,7 +209,10 @@ impl Totals {
 fn run_engine(engine: Engine, scripts: &[Script], arguments: &Arguments, totals: &mut Totals) {
     let names: Vec<_> = script_tests(engine, scripts).filter(|(name, ..)| arguments.wants(name)).collect();
     let cases: Vec<_> = case_tests(engine)
-        .filter(|(name, _)| arguments.wants(name) && (!arguments.double || name.contains("generated")))
+        .filter(|(name, _)| {
+            let needs_no_router = name.contains("generated") || name.contains("::queries::");
+            arguments.wants(name) && (!arguments.double || needs_no_router)
+        })
         .collect();
     let demos: Vec<_> =
         demo_tests(engine).filter(|(name, _)| arguments.wants(name) && !arguments.double).collect();

@@ -87,6 +87,7 @@ impl Generator<'_> {
             9..19 => self.set_operation(),
             19..35 => self.join_of_two(),
             35..42 => self.union_of_columns(),
+            42..56 => self.uncommon(),
             _ => self.single(),
         };
         query.may_be_prepared &= !query.sql.contains("json_table(");

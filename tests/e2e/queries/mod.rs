@@ -6,8 +6,11 @@
 
 mod broken;
 mod expression;
+mod forms;
+mod functions;
 mod generate;
 mod joins;
+mod second_plan;
 mod tables;
 mod unions;
 
@@ -24,11 +27,23 @@ use crate::servers::Engine;
 use generate::{Generator, Query};
 
 pub const CASES: &[Case] = &[
-    ("on_1_shard", |environment| run(environment, "s1", "s2", 20)),
-    ("on_2_shards", |environment| run(environment, "s2", "u", 21)),
-    ("on_4_shards", |environment| run(environment, "s4", "s2", 22)),
-    ("unsharded", |environment| run(environment, "u", "s4", 23)),
+    ("on_1_shard", |environment| run(environment, &ON_1_SHARD)),
+    ("on_2_shards", |environment| run(environment, &ON_2_SHARDS)),
+    ("on_4_shards", |environment| run(environment, &ON_4_SHARDS)),
+    ("unsharded", |environment| run(environment, &UNSHARDED)),
 ];
+
+/// A keyspace, another one whose tables queries name too, and a part of the seed.
+struct Setting {
+    keyspace: &'static str,
+    other: &'static str,
+    seed: u64,
+}
+
+const ON_1_SHARD: Setting = Setting { keyspace: "s1", other: "s2", seed: 20 };
+const ON_2_SHARDS: Setting = Setting { keyspace: "s2", other: "u", seed: 21 };
+const ON_4_SHARDS: Setting = Setting { keyspace: "s4", other: "s2", seed: 22 };
+const UNSHARDED: Setting = Setting { keyspace: "u", other: "s4", seed: 23 };
 
 /// Queries per keyspace in a run of all tests.
 const QUERIES: u64 = 120;
@@ -42,21 +57,16 @@ const TOO_LONG: [u16; 2] = [3024, 1969];
 const OUT_OF_RANGE: u16 = 1690;
 const NOT_GROUPED: [u16; 2] = [1055, 1140];
 
-fn run(environment: &mut Environment, keyspace: &str, other: &str, seed: u64) -> Result<(), String> {
-    let number = |name: &str, default| {
-        std::env::var(name)
-            .map_or(Ok(default), |text| text.parse().map_err(|error| format!("{name}: {error}")))
-    };
+fn run(environment: &mut Environment, setting: &Setting) -> Result<(), String> {
+    let Setting { keyspace, other, .. } = *setting;
     let count = number("SHARDGATE_QUERIES", QUERIES)?;
     let found_max = usize::try_from(number("SHARDGATE_DIFFERENCES", DIFFERENCES_MAX as u64)?).unwrap_or(1);
-    let mut random = Random::new(number("SHARDGATE_SEED", 0)?.wrapping_mul(100).wrapping_add(seed));
-    let (mut plain, mut router) = fill(environment, keyspace, other, &mut random)?;
-    // A statement that multiplies many tables says nothing more than a small one.
-    plain.run(match environment.engine {
-        Engine::MariaDb => "set max_statement_time = 2",
-        Engine::MySql => "set max_execution_time = 2000",
-    })?;
+    let mut random = setting.random()?;
+    let (mut plain, mut router) = fill(environment, setting, &mut random)?;
+    limit_time(environment, &mut plain)?;
     let (mut found, mut left_out, mut refused) = (Vec::new(), 0, 0);
+    // Deaths and contradictions of the plain server.
+    let (mut bugs, bugs_max) = (0, 1 + count / 250);
     for number in 0..count {
         let engine = environment.engine;
         let query = Generator { random: &mut random, engine, other, names: 0 }.statement();
@@ -65,7 +75,16 @@ fn run(environment: &mut Environment, keyspace: &str, other: &str, seed: u64) ->
         let prepared = number % 2 == 1 && query.may_be_prepared && !names_year;
         let expected = match answer(&mut plain, &query.sql, prepared) {
             Ok(replies) => replies,
-            Err(error) => return Err(format!("plain: {}: {error}", query.sql)),
+            Err(error) => {
+                // MySQL 9.7 dies of some queries, not of the same in every run.
+                println!("  the plain server dies of ({error}): {}", query.sql);
+                bugs += 1;
+                if bugs > bugs_max {
+                    return Err("the plain server dies of too many queries".to_owned());
+                }
+                plain = revive(environment, keyspace)?;
+                continue;
+            }
         };
         if let Some(Reply::Err(error)) = expected.last() {
             if TOO_LONG.contains(&error.errno) {
@@ -77,6 +96,16 @@ fn run(environment: &mut Environment, keyspace: &str, other: &str, seed: u64) ->
         let got =
             answer(&mut router, &query.sql, prepared).map_err(|error| format!("{}: {error}", query.sql))?;
         let differences = compare(keyspace, other, &query, &expected, &got);
+        if !differences.is_empty() && bugs < bugs_max {
+            let is_the_routers =
+                |replies: &[Reply]| compare(keyspace, other, &query, replies, &got).is_empty();
+            let text = (query.sql.as_str(), prepared);
+            if let Some(setting) = second_plan::setting_of(&mut plain, engine, text, is_the_routers)? {
+                println!("  the plain server agrees with {setting}: {}", query.sql);
+                bugs += 1;
+                continue;
+            }
+        }
         if !differences.is_empty() {
             let protocol = if prepared { "binary" } else { "text" };
             found.push(format!("{} ({protocol})\n    {}", query.sql, differences.join("\n    ")));
@@ -94,13 +123,49 @@ fn run(environment: &mut Environment, keyspace: &str, other: &str, seed: u64) ->
     if found.is_empty() { Ok(()) } else { Err(found.join("\n  ")) }
 }
 
+fn number(name: &str, default: u64) -> Result<u64, String> {
+    std::env::var(name).map_or(Ok(default), |text| text.parse().map_err(|error| format!("{name}: {error}")))
+}
+
+impl Setting {
+    fn random(&self) -> Result<Random, String> {
+        Ok(Random::new(number("SHARDGATE_SEED", 0)?.wrapping_mul(100).wrapping_add(self.seed)))
+    }
+}
+
+/// Fills the tables as the test on a keyspace does, for queries by hand.
+pub fn fill_as(environment: &Environment, keyspace: &str) -> Result<(), String> {
+    let settings = [ON_1_SHARD, ON_2_SHARDS, ON_4_SHARDS, UNSHARDED];
+    let setting = settings.iter().find(|setting| setting.keyspace == keyspace).ok_or("no such keyspace")?;
+    fill(environment, setting, &mut setting.random()?).map(|_| ())
+}
+
+/// A statement that multiplies many tables says nothing more than a small one.
+fn limit_time(environment: &Environment, plain: &mut Client) -> Result<(), String> {
+    plain.run(match environment.engine {
+        Engine::MariaDb => "set max_statement_time = 2",
+        Engine::MySql => "set max_execution_time = 2000",
+    })?;
+    Ok(())
+}
+
+/// Starts the plain server again, with the rows that it had.
+fn revive(environment: &mut Environment, keyspace: &str) -> Result<Client, String> {
+    environment.plain.kill();
+    environment.plain.restart()?;
+    let options = environment.plain_options().database(keyspace).with(CLIENT_DEPRECATE_EOF);
+    let mut plain = Client::login(&options)?;
+    limit_time(environment, &mut plain)?;
+    Ok(plain)
+}
+
 /// Fills the tables of both keyspaces on both sides, and logs in to the first.
 fn fill(
     environment: &Environment,
-    keyspace: &str,
-    other: &str,
+    setting: &Setting,
     random: &mut Random,
 ) -> Result<(Client, Client), String> {
+    let Setting { keyspace, other, .. } = *setting;
     let login = |options: crate::client::Options, keyspace: &str| {
         Client::login(&options.database(keyspace).with(CLIENT_DEPRECATE_EOF))
     };

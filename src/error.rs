@@ -58,6 +58,9 @@ pub const ERRNO_XA_REFUSED: u16 = 1401;
 /// Vitess's ERInAtomicRecovery, a warning: a transaction is decided, and recovery carries it out.
 pub const ERRNO_IN_RECOVERY: u16 = 302;
 
+/// ER_WRONG_FIELD_WITH_GROUP: a column beside groups that do not decide it.
+pub const ERRNO_NOT_GROUPED: u16 = 1055;
+
 /// ER_CANT_AGGREGATE_2COLLATIONS.
 pub const ERRNO_MIXED_COLLATIONS: u16 = 1267;
 

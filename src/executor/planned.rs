@@ -14,6 +14,7 @@ use super::plan_cache::PlanKey;
 use super::prepared::Preparation;
 use super::scatter::{ClientRows, ShardAccess};
 use super::session_values::SessionValues;
+use super::wording::Doubt;
 use crate::engine::{self, FoundPlaces, Run, ShardPart, Shards};
 use crate::error::{ERRNO_UNDECLARED_VARIABLE, ERRNOS_OF_RESOLUTION, Error, ErrorKind, Result};
 use crate::gateway::Target;
@@ -134,6 +135,7 @@ impl Executor {
         }
         let snapshot = job.snapshot.clone();
         let parts = parts_in(&snapshot, &keyspace, &parts)?;
+        let mut has_begun = false;
         let outcome = match &route.several {
             Several::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Several::Finish(finish) => {
@@ -143,7 +145,6 @@ impl Executor {
                 }
             }
             Several::Combine(tree) => {
-                let mut has_begun = false;
                 match Box::pin(self.combine(job, &keyspace, &parts, tree, &mut has_begun)).await {
                     Err(error) if super::gather::is_left_to_a_server(&error) && !has_begun => {
                         Box::pin(self.gather_instead(job, route, error)).await
@@ -169,7 +170,14 @@ impl Executor {
         };
         match outcome {
             Ok(()) => Ok(()),
-            Err(error) => Err(Box::pin(self.in_servers_words(job, route, &parts, error)).await),
+            Err(error) => match Box::pin(self.in_servers_words(job, route, &parts, error)).await {
+                // MySQL does not find every expression again that it groups by, such as INTERVAL(…): the client's text
+                // is right, ours is not.
+                Doubt::Ours(error) if matches!(route.several, Several::Combine(_)) && !has_begun => {
+                    Box::pin(self.gather_instead(job, route, error)).await
+                }
+                Doubt::Ours(error) | Doubt::Settled(error) => Err(error),
+            },
         }
     }
 

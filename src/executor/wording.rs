@@ -6,8 +6,16 @@ use super::arguments::Placeholders;
 use super::job::Job;
 use super::place;
 use crate::engine::ShardPart;
-use crate::error::{ERRNOS_OF_RESOLUTION, Error, ErrorKind};
+use crate::error::{ERRNO_NOT_GROUPED, ERRNOS_OF_RESOLUTION, Error, ErrorKind};
 use crate::plan::primitive::{Query, Route};
+
+/// An error about a statement over several shards.
+pub(super) enum Doubt {
+    /// What the client is told.
+    Settled(Error),
+    /// A server accepts the client's text, but not what the router made of it.
+    Ours(Error),
+}
 
 impl Executor {
     /// What a server says to the client's text when it is asked to prepare it, if that is an error about names or
@@ -18,22 +26,30 @@ impl Executor {
         route: &Route,
         parts: &[ShardPart<'_>],
         ours: Error,
-    ) -> Error {
+    ) -> Doubt {
         let is_doubtful =
             ours.kind() == Some(ErrorKind::Unsupported) || is_of_resolution(&ours) || is_of_syntax(&ours);
         let keyspace = route.keyspace.as_ref().and_then(|name| job.snapshot.topology.keyspace(name));
-        let Some((keyspace, part)) = keyspace.zip(parts.first()).filter(|_| is_doubtful) else { return ours };
+        let Some((keyspace, part)) = keyspace.zip(parts.first()).filter(|_| is_doubtful) else {
+            return Doubt::Settled(ours);
+        };
         let target = place::target(job.session, keyspace, part.shard.name().clone());
         let text = match &route.query {
             Query::Original => Ok(job.text.to_vec()),
             Query::Template(template) => self.render(job, template, Placeholders::Keep),
         };
-        let Ok(text) = text else { return ours };
+        let Ok(text) = text else { return Doubt::Settled(ours) };
         match self.prepare_at(job, &target, &text).await {
-            Err(error) if is_of_resolution(&error) || is_of_syntax(&error) => error,
-            _ => ours,
+            Err(error) if is_of_resolution(&error) || is_of_syntax(&error) => Doubt::Settled(error),
+            Ok(_) if is_of_grouping(&ours) => Doubt::Ours(ours),
+            _ => Doubt::Settled(ours),
         }
     }
+}
+
+/// A column beside groups that do not decide it.
+fn is_of_grouping(error: &Error) -> bool {
+    error.kind().is_none() && error.errno() == ERRNO_NOT_GROUPED
 }
 
 fn is_of_resolution(error: &Error) -> bool {

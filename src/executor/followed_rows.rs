@@ -4,6 +4,7 @@
 //! <https://dev.mysql.com/doc/refman/9.0/en/create-table-foreign-keys.html>
 
 use super::Executor;
+use super::exchange::settle;
 use super::foreign_keys::parent_is_missing;
 use super::inner::Inner;
 use super::job::Job;
@@ -63,7 +64,7 @@ impl Executor {
                 say(job, &mut diagnostics);
                 continue;
             };
-            if self.keeps_keys_above_storage(job.session).await {
+            if self.keeps_keys_above_storage(job.session).await? {
                 // Such a row is not even counted.
                 let info = b"Records: 0  Duplicates: 0  Warnings: 1".to_vec();
                 let info = if batch.row_count() > 1 { info } else { Vec::new() };
@@ -204,7 +205,7 @@ impl Executor {
         text.extend_from_slice(b" for update");
         let held = self.held_rows(job, &text).await?;
         let Some(found) = held.rows.first() else { return Ok(InTheWay::Nothing) };
-        if !self.keeps_keys_above_storage(job.session).await {
+        if !self.keeps_keys_above_storage(job.session).await? {
             return Ok(InTheWay::ReferredTo);
         }
         let same = found.iter().skip(1).filter(|field| field.as_deref() == Some(b"1")).count();
@@ -217,12 +218,20 @@ impl Executor {
         }
     }
 
-    /// From MySQL 9.6 on it is not InnoDB that keeps foreign keys.
-    pub(super) async fn keeps_keys_above_storage(&self, session: &mut Session) -> bool {
+    /// From MySQL 9.6 on it is not InnoDB that keeps foreign keys, unless a server is told so.
+    ///
+    /// <https://dev.mysql.com/doc/refman/9.6/en/innodb-parameters.html#sysvar_innodb_native_foreign_keys>
+    pub(super) async fn keeps_keys_above_storage(&self, session: &mut Session) -> Result<bool> {
         // The statement's last reader may still have the only connection.
         self.recover(session).await;
-        let version = session.transaction.shards.first().map(|shard| shard.connection.version());
-        version.is_some_and(|version| version.engine == Engine::MySql && version.is_at_least(9, 6, 0))
+        let Some(shard) = session.transaction.shards.first_mut() else { return Ok(false) };
+        let version = shard.connection.version();
+        if version.engine != Engine::MySql || !version.is_at_least(9, 6, 0) {
+            return Ok(false);
+        }
+        settle(&mut shard.connection).await?;
+        let answer = shard.connection.query_all("SELECT @@innodb_native_foreign_keys AS v").await?;
+        Ok(answer.value(0, "v") == Some(b"0"))
     }
 
     /// Runs a change as if the client had asked for it: with its foreign keys.

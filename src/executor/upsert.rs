@@ -117,7 +117,7 @@ impl Executor {
                 _ => None,
             };
             if let Some(link) = lacking
-                && self.keeps_keys_above_storage(job.session).await
+                && self.keeps_keys_above_storage(job.session).await?
             {
                 return Err(parent_is_missing(job, link));
             }

@@ -6,7 +6,6 @@
 use crate::environment::Environment;
 use crate::protocol::Case;
 use crate::random::Random;
-use crate::servers::Engine;
 use crate::write_scripts::{Counts, Sides, look, step, wanted};
 
 pub const CASES: &[Case] = &[
@@ -60,11 +59,7 @@ const QUERIES: [&str; 11] = [
 
 fn run(environment: &mut Environment, keyspace: &str, seed: u64) -> Result<(), String> {
     let (count, seed) = wanted(STATEMENTS, seed)?;
-    let mut writer = Writer {
-        random: Random::new(seed),
-        next_code: 100,
-        has_all_forms: environment.engine == Engine::MariaDb,
-    };
+    let mut writer = Writer { random: Random::new(seed), next_code: 100 };
     let (mut counts, mut found, mut number) = (Counts::default(), Vec::new(), 0);
     while number < count && found.len() < DIFFERENCES_MAX {
         let mut sides = Sides::start(environment, keyspace, false)?;
@@ -128,9 +123,6 @@ struct Writer {
     random: Random,
     /// Shards do not know of each other's unique keys: no code is used twice.
     next_code: u64,
-    /// IGNORE, REPLACE and ON DUPLICATE KEY UPDATE too. Servers of MySQL 9.7 that hold the same rows differ in them: some sessions have
-    /// their foreign keys kept by InnoDB, others above it.
-    has_all_forms: bool,
 }
 
 impl Writer {
@@ -141,11 +133,7 @@ impl Writer {
         let addresses = self.actions(false);
         let notes = self.actions(true);
         let checks = self.actions(false);
-        let mut staff = self.actions(true);
-        if !self.has_all_forms {
-            // MySQL 9.7 stops in the middle of a DELETE whose rows have taken others of their table along.
-            staff = staff.replace("on delete cascade", "on delete set null");
-        }
+        let staff = self.actions(true);
         let bids = self.actions(true);
         let colors = self.actions(true);
         let homes = self.actions(true);
@@ -277,7 +265,6 @@ impl Writer {
         let rows: Vec<String> = (0..count).map(|_| self.row(table)).collect();
         let rows = rows.join(", ");
         match self.random.below(12) {
-            0..4 if !self.has_all_forms => format!("insert into {table} values {rows}"),
             0 => format!("insert ignore into {table} values {rows}"),
             1 | 2 => format!("replace into {table} values {rows}"),
             3 => {

@@ -31,7 +31,9 @@ impl Server {
         ];
         let engine_options: &[&str] = match installation.engine {
             Engine::MariaDb => &[],
-            Engine::MySql => &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"],
+            Engine::MySql => {
+                &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF", "--innodb-native-foreign-keys=ON"]
+            }
         };
         let spec = ServerSpec {
             durability: Durability::Relaxed,

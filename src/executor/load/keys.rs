@@ -113,7 +113,7 @@ impl Executor {
         loaded: &mut Loaded,
     ) -> Result<()> {
         let refused = parent_is_missing(job, link);
-        let is_above_storage = self.keeps_keys_above_storage(job.session).await;
+        let is_above_storage = self.keeps_keys_above_storage(job.session).await?;
         if !is_above_storage {
             let compound = self.begin_compound(job.session).await?;
             let mut tried = Loaded::default();

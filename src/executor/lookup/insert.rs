@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use super::super::inner::Inner;
 use super::Lock;
 use super::entries::{OwnedLookup, Owners};
+use crate::backend::Engine;
 use crate::engine::{InsertBatch, LookupEntry, ShardExecutor, WriteOutcome};
-use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, Result};
+use crate::error::{ERRNO_DUPLICATE_ENTRY, Error, ErrorKind, Result};
 use crate::plan::primitive::{Insert, InsertLookup};
 use crate::session::diagnostics::{Diagnostic, Diagnostics, Level};
 use crate::topology::KeyspaceId;
 use crate::value::Value;
 use crate::vschema::{ColumnVindex, Table};
+
+const FOR_KEY: &str = " for key ";
 
 impl Inner<'_> {
     /// Rows, and what lookup tables have to say or to learn about them.
@@ -83,10 +86,11 @@ impl Inner<'_> {
         }
         let mut outcomes = Vec::new();
         let mut diagnostics = Diagnostics::default();
+        let mut keys = HashMap::new();
         for row in 0..batch.row_count() {
             let mut added: Vec<(OwnedLookup<'_>, LookupEntry)> = Vec::new();
-            let mut is_taken = false;
-            for (owned, of_lookup) in &entries {
+            let mut taken = None;
+            for (index, (owned, of_lookup)) in entries.iter().enumerate() {
                 let Some(entry) = of_lookup.get(&row) else { continue };
                 match self.try_entry(*owned, entry, &[]).await? {
                     Some(true) => added.push((*owned, entry.clone())),
@@ -97,19 +101,27 @@ impl Inner<'_> {
                             "ON DUPLICATE KEY UPDATE of a row on another shard that has the value of {column}"
                         )));
                     }
-                    None => is_taken = true,
+                    None if taken.is_none() => taken = Some((index, *owned, entry)),
+                    None => {}
                 }
             }
-            if is_taken {
-                let message = format!("Duplicate entry in row {} at another shard", row + 1).into_bytes();
+            if let Some((index, owned, entry)) = taken {
+                let key = match keys.get(&index) {
+                    Some(known) => known,
+                    None => &*keys.entry(index).or_insert(self.key_name(owned, entry).await),
+                };
+                let message = is_in_the_way(entry, key.as_deref(), row);
                 let code = ERRNO_DUPLICATE_ENTRY;
                 diagnostics.push(Diagnostic { level: Level::Warning, code, message });
                 outcomes.push(WriteOutcome { warnings: 1, ..WriteOutcome::default() });
             } else {
                 let queries = batch.queries(&|index| index == row)?;
-                let written = self.access().write(&insert.keyspace, queries).await?;
+                let mut written = self.access().write(&insert.keyspace, queries).await?;
                 let said = std::mem::take(&mut self.session.diagnostics);
-                said.entries().iter().for_each(|entry| diagnostics.push(entry.clone()));
+                let again = self.say_once(&said, &mut diagnostics);
+                written
+                    .iter_mut()
+                    .for_each(|outcome| outcome.warnings = outcome.warnings.saturating_sub(again));
                 outcomes.extend(written);
             }
             for (owned, entry) in added {
@@ -119,6 +131,29 @@ impl Inner<'_> {
         }
         self.session.diagnostics = diagnostics;
         Ok(batch.outcome(outcomes))
+    }
+
+    /// The name of the index that forbids what a lookup vindex forbids, if there is one.
+    async fn key_name(&mut self, owned: OwnedLookup<'_>, entry: &LookupEntry) -> Option<String> {
+        let error = self.duplicate(owned, entry).await?;
+        let text = String::from_utf8_lossy(error.message()).into_owned();
+        text.rsplit_once(FOR_KEY).map(|(_, key)| key.to_owned())
+    }
+
+    /// Adds what a server says of a row to what was said of others; tells how much of it is left out. MySQL says only once in
+    /// a statement that a column cannot be NULL.
+    fn say_once(&self, said: &Diagnostics, told: &mut Diagnostics) -> u32 {
+        let mut shards = self.session.transaction.shards.iter();
+        let is_mysql = shards.any(|shard| shard.connection.version().engine == Engine::MySql);
+        let mut again = 0;
+        for entry in said.entries() {
+            if is_mysql && entry.code == ErrorKind::NullColumn.errno() && told.entries().contains(entry) {
+                again += 1;
+            } else {
+                told.push(entry.clone());
+            }
+        }
+        again
     }
 
     /// Places that the table of the primary vindex tells.
@@ -182,4 +217,14 @@ pub(in super::super) fn used_by<'t>(table: &'t Table, lookup: &InsertLookup) -> 
             && used.columns.iter().zip(&lookup.vindex.columns).all(|(a, b)| *a == **b)
     };
     all.find(is_same).ok_or_else(|| Error::bug(format!("table {} has lost a vindex", table.name)))
+}
+
+/// The warning about a row that has a value of another one. `key`: the index that forbids it, in quotes.
+fn is_in_the_way(entry: &LookupEntry, key: Option<&str>, row: usize) -> Vec<u8> {
+    let Some(key) = key else {
+        return format!("Duplicate entry in row {} at another shard", row + 1).into_bytes();
+    };
+    let values: Vec<_> = entry.values.iter().map(|value| value.as_ref().to_bytes()).collect();
+    let values: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+    format!("Duplicate entry '{}'{FOR_KEY}{key}", values.join("-")).into_bytes()
 }

@@ -140,6 +140,9 @@ pub const GATHER_REDUCER_BATCH: usize = 5_000;
 /// Values in one `IN (…)` of a join over shards: far below what servers refuse to look up by an index.
 pub const JOIN_BATCH_VALUES: usize = 10_000;
 
+/// Bytes of the values of such a list, which take twice as many in its text: below the smallest `max_allowed_packet` in use.
+pub const JOIN_BATCH_BYTES: usize = 1 << 20;
+
 /// Such lists that one join sends, one after the other; with more values reading the whole table is no worse.
 pub const JOIN_BATCHES_MAX: usize = 4;
 

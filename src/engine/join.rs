@@ -18,8 +18,9 @@ use super::routing::{ShardPart, Shards, resolve};
 use super::seam::{ResultSink, RowStream, ShardExecutor, ShardQuery, StreamEnd};
 use super::source::Source;
 use super::stage::{self, Flow, Held, Output, Stage};
+use super::text_keys::{self, TextKeys};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{JOIN_BATCH_VALUES, JOIN_BATCHES_MAX};
+use crate::limits::{JOIN_BATCH_BYTES, JOIN_BATCH_VALUES, JOIN_BATCHES_MAX};
 use crate::plan::primitive::{
     Candidates, Join, JoinQuery, JoinRows, JoinSide, JoinedColumn, Keys, Lookup, RouteList, RouteValue,
     Routing, Template,
@@ -74,12 +75,11 @@ async fn run_join<E: ShardExecutor, S: ResultSink>(
     let mut meeting: Option<Meeting<'_>> = None;
     let lists = match nothing {
         Some(nothing) => vec![Some(nothing)],
-        None if join.asks_by_values() => rows.lists(inner)?,
+        None if join.asks_by_values() => rows.lists(inner.asked.0, &join.text_keys)?,
         None => vec![None],
     };
     for list in lists {
-        let streams =
-            executor.stream(&inner.keyspace, queries(&join.sides[1], inner, run, list.as_ref())?).await?;
+        let streams = executor.stream(&inner.keyspace, queries(inner, run, list.as_ref())?).await?;
         let meeting = match &mut meeting {
             Some(meeting) => meeting,
             None => {
@@ -133,7 +133,7 @@ async fn first_rows<E: ShardExecutor>(
         }
     };
     let nothing = wants_nothing.then(List::new);
-    let streams = executor.stream(&query.keyspace, queries(side, query, run, nothing.as_ref())?).await?;
+    let streams = executor.stream(&query.keyspace, queries(query, run, nothing.as_ref())?).await?;
     rows.columns = columns_of(&streams)?;
     let mut source = Source::new(streams, Vec::new());
     while let Some(stream) = source.next().await? {
@@ -205,13 +205,7 @@ fn first_shard<'t>(side: &JoinQuery, keyspace: &'t Keyspace) -> Result<&'t Shard
 }
 
 /// The side's query for each of its shards, with the condition that its rows have these values.
-fn queries(
-    side: &JoinSide,
-    query: &JoinQuery,
-    run: &Run<'_>,
-    list: Option<&List>,
-) -> Result<Vec<ShardQuery>> {
-    let asked = side.keys.get(query.asked.0).ok_or_else(|| Error::bug("a key that is none"))?;
+fn queries(query: &JoinQuery, run: &Run<'_>, list: Option<&List>) -> Result<Vec<ShardQuery>> {
     let keyspace = keyspace_of(query, run)?;
     let by_values =
         list.filter(|_| query.routing == Routing::Scatter).and_then(|list| routing_by(query, list));
@@ -236,10 +230,10 @@ fn queries(
         render(&query.head, run.args, run.session, of_routing, b"", &mut text)?;
         match (list, items.filter(|_| by_values.is_some())) {
             (None, _) => {}
-            (Some(list), None) => put_condition(asked, list.iter(), &mut text),
+            (Some(list), None) => put_condition(&query.asked_column, list.iter(), &mut text),
             (Some(list), Some(items)) => {
                 let own = items.iter().filter_map(|item| list.get(*item as usize));
-                put_condition(asked, own, &mut text);
+                put_condition(&query.asked_column, own, &mut text);
             }
         }
         if let Some(tail) = &query.tail {
@@ -321,35 +315,47 @@ impl Rows {
         &self.bytes[start..self.ends[index]]
     }
 
-    /// The lists that the other side is asked for, as literals; `None`: all of its rows.
-    fn lists(&self, inner: &JoinQuery) -> Result<Vec<Option<List>>> {
-        let column = inner.asked.0;
+    /// The lists that the other side is asked for, as literals of a column's values; `None`: all of its rows.
+    fn lists(&self, column: usize, text_keys: &[usize]) -> Result<Vec<Option<List>>> {
         let definition = self.columns.get(column).ok_or_else(broken_row)?;
         let [part, _] = KeyPart::joining((column, definition), (column, definition))?;
         let mut seen: HashSet<&[u8], foldhash::fast::RandomState> = HashSet::default();
+        let mut byte_count = 0;
         for index in 0..self.ends.len() {
             let field = text_fields(self.row(index)).nth(column);
-            if let Some(value) = field.ok_or_else(broken_row)?.map_err(|_| broken_row())? {
-                seen.insert(value);
-                if seen.len() > JOIN_BATCH_VALUES * JOIN_BATCHES_MAX {
+            if let Some(value) = field.ok_or_else(broken_row)?.map_err(|_| broken_row())?
+                && seen.insert(value)
+            {
+                byte_count += value.len();
+                if seen.len() > JOIN_BATCH_VALUES * JOIN_BATCHES_MAX
+                    || byte_count > JOIN_BATCH_BYTES * JOIN_BATCHES_MAX
+                {
                     return Ok(vec![None]);
                 }
             }
         }
+        let charset = match text_keys.contains(&column) && !self.ends.is_empty() {
+            true => text_keys::charset(self.row(0), column)?,
+            false => b"_binary",
+        };
         let mut values: Vec<&[u8]> = seen.into_iter().collect();
         values.sort_unstable();
-        let mut literals: List = Vec::with_capacity(values.len());
+        let (mut lists, mut list, mut byte_count) = (Vec::new(), List::new(), 0);
         for value in values {
             let mut literal = Vec::with_capacity(value.len() + 2);
-            if !part.put_literal(value, &mut literal) {
+            if !part.put_literal(value, charset, &mut literal) {
                 return Ok(vec![None]);
             }
-            literals.push(literal.into());
+            if list.len() == JOIN_BATCH_VALUES || byte_count + value.len() > JOIN_BATCH_BYTES {
+                lists.extend((!list.is_empty()).then(|| Some(std::mem::take(&mut list))));
+                byte_count = 0;
+            }
+            byte_count += value.len();
+            list.push(literal.into());
         }
-        if literals.is_empty() {
-            return Ok(vec![Some(List::new())]);
-        }
-        Ok(literals.chunks(JOIN_BATCH_VALUES).map(|chunk| Some(chunk.to_vec())).collect())
+        // Without values too somebody must say what columns there are.
+        lists.extend((!list.is_empty() || lists.is_empty()).then_some(Some(list)));
+        Ok(lists)
     }
 }
 
@@ -403,6 +409,9 @@ struct Meeting<'r> {
     /// Whether the conditions on the row at hand hold.
     holds: bool,
     inner_keys: Vec<KeyPart>,
+    /// How many columns the keys take.
+    key_count: usize,
+    texts: TextKeys,
     inner_count: usize,
     from: Vec<From>,
     columns: Vec<ColumnDefinition>,
@@ -441,17 +450,7 @@ impl<'r> Meeting<'r> {
             Some(nodes) => stages_above(nodes, run, &columns, helpers)?,
             None => Vec::new(),
         };
-        let mut keys = (Vec::new(), Vec::new());
-        for column in 0..key_count {
-            let own = rows.columns.get(column).ok_or_else(broken_row)?;
-            let other = inner.get(column).ok_or_else(broken_row)?;
-            if join.needs_not_null && ![own, other].iter().all(|c| c.flags.contains(ColumnFlags::NOT_NULL)) {
-                return Err(Error::unsupported("NOT IN of columns that may be NULL across shards"));
-            }
-            let [own, other] = KeyPart::joining((column, own), (column, other))?;
-            keys.0.push(own);
-            keys.1.push(other);
-        }
+        let (own_keys, inner_keys) = key_parts(join, &rows.columns, inner)?;
         let flag = |side: usize| join.sides[side].has_flag.then(|| join.leading_columns(side) - 1);
         let flags = [flag(0), flag(1)];
         let mut meeting = Self {
@@ -465,7 +464,9 @@ impl<'r> Meeting<'r> {
             next: vec![NONE; rows.ends.len()],
             at: NONE,
             holds: false,
-            inner_keys: keys.1,
+            inner_keys,
+            key_count,
+            texts: TextKeys::new(&join.text_keys),
             inner_count: inner.len(),
             from,
             visible: columns.len().checked_sub(helpers).ok_or_else(broken_row)?,
@@ -479,7 +480,7 @@ impl<'r> Meeting<'r> {
             key: Vec::new(),
             joined: Vec::new(),
         };
-        meeting.build(&keys.0)?;
+        meeting.build(&own_keys)?;
         Ok(meeting)
     }
 
@@ -488,7 +489,8 @@ impl<'r> Meeting<'r> {
         for index in 0..self.rows.ends.len() {
             let fields = Fields::read(self.rows.row(index), count)?;
             let holds = is_true(&fields, self.flags[0])?;
-            if !has_key(&fields, keys.len())? || self.keeps(0) && !holds {
+            self.texts.check(&fields)?;
+            if !has_key(&fields, self.key_count)? || self.keeps(0) && !holds {
                 continue;
             }
             self.is_hidden[index] = !holds;
@@ -517,7 +519,8 @@ impl<'r> Meeting<'r> {
         let fields = Fields::read(row, self.inner_count)?;
         self.holds = is_true(&fields, self.flags[1])?;
         self.at = NONE;
-        if has_key(&fields, self.inner_keys.len())? && (self.holds || !self.keeps(1)) {
+        self.texts.check(&fields)?;
+        if has_key(&fields, self.key_count)? && (self.holds || !self.keeps(1)) {
             encode(&self.inner_keys, &fields, &mut self.key)?;
             self.at = self.heads.get(self.key.as_slice()).map_or(NONE, |(first, _)| *first);
         }
@@ -645,6 +648,37 @@ fn stages_above(
         stages = counted(stages, &counts);
     }
     Ok(stages)
+}
+
+/// The keys by which rows of both sides meet.
+fn key_parts(
+    join: &Join,
+    own: &[ColumnDefinition],
+    inner: &[ColumnDefinition],
+) -> Result<(Vec<KeyPart>, Vec<KeyPart>)> {
+    let mut keys = (Vec::new(), Vec::new());
+    let mut column = 0;
+    while column < join.sides[0].keys.len() {
+        if join.text_keys.contains(&column) {
+            keys.0.push(text_keys::part(own, column)?);
+            keys.1.push(text_keys::part(inner, column)?);
+            column += text_keys::COLUMNS;
+            continue;
+        }
+        let own = own.get(column).ok_or_else(broken_row)?;
+        let other = inner.get(column).ok_or_else(broken_row)?;
+        let [own, other] = KeyPart::joining((column, own), (column, other))?;
+        keys.0.push(own);
+        keys.1.push(other);
+        column += 1;
+    }
+    let is_null = |columns: &[ColumnDefinition]| {
+        columns[..column].iter().any(|column| !column.flags.contains(ColumnFlags::NOT_NULL))
+    };
+    if join.needs_not_null && (is_null(own) || is_null(inner)) {
+        return Err(Error::unsupported("NOT IN of columns that may be NULL across shards"));
+    }
+    Ok(keys)
 }
 
 /// The columns of joined rows, and where they come from.

@@ -107,6 +107,21 @@ impl KeyPart {
         Ok([Self::of_class(a.0, own), Self::of_class(b.0, own)])
     }
 
+    /// The key of text by its weights, and the weight of a space behind them.
+    pub(super) fn by_weights(
+        (weight, definition): (usize, &ColumnDefinition),
+        pad: (usize, &ColumnDefinition),
+    ) -> Result<Self> {
+        let are_weights = [definition, pad.1].iter().all(|column| {
+            column.column_type == ColumnType::NULL
+                || column.column_type.is_string() && column.collation == ColumnDefinition::COLLATION_BINARY
+        });
+        if !are_weights {
+            return Err(Error::unsupported("joining text without weights across shards"));
+        }
+        Ok(Self { pad: Some(pad.0), weight: Some(weight), ..Self::of_class(weight, Class::Text) })
+    }
+
     /// The key of a column whose values are equal just when they are shown so.
     pub(super) fn by_value((column, definition): (usize, &ColumnDefinition)) -> Result<Self> {
         let class = class_as_shown(definition);
@@ -120,12 +135,14 @@ impl KeyPart {
     }
 
     /// Appends a value of a [`KeyPart::joining`] column as SQL. False: a constant might be read otherwise.
-    pub(super) fn put_literal(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
+    /// `charset` is the word before those of bytes: `_binary`.
+    pub(super) fn put_literal(&self, value: &[u8], charset: &[u8], out: &mut Vec<u8>) -> bool {
         match self.class {
             Class::Integer | Class::Decimal => out.extend_from_slice(value),
             Class::Bytes => {
                 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"_binary x'");
+                out.extend_from_slice(charset);
+                out.extend_from_slice(b" x'");
                 for byte in value {
                     out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
                 }

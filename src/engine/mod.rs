@@ -19,6 +19,7 @@ mod routing;
 mod seam;
 mod source;
 mod stage;
+mod text_keys;
 mod write;
 
 pub use arguments::{Arguments, value_of};

@@ -270,9 +270,9 @@ impl Tree<'_> {
             if let Some(values) = routing_values(&query.routing) {
                 let _ = write!(line, " {values}");
             }
-            let (asked, vindex) = &query.asked;
             if number == 2 && join.asks_by_values() {
-                let _ = write!(line, " in {}", side.keys[*asked]);
+                let vindex = &query.asked.1;
+                let _ = write!(line, " in {}", query.asked_column);
                 let by = vindex.as_ref().map_or(String::new(), |vindex| format!(" by {}", vindex.name()));
                 line.push_str(&by);
             }

@@ -151,7 +151,7 @@ fn run(root: &Path, case: &Case<'_>) -> String {
     }
 }
 
-/// `{keyspace: {table: {"columns": {name: type}, "view": definition}}}`
+/// `{keyspace: {table: {"columns": {name: type}, "view": definition}}}`; behind the type of text may stand its collation.
 fn schemas(root: &Path, name: &str) -> Schemas {
     type Keyspaces = serde_json::Map<String, serde_json::Value>;
     let text = fs::read_to_string(root.join("schema").join(format!("{name}.json"))).unwrap();
@@ -161,7 +161,9 @@ fn schemas(root: &Path, name: &str) -> Schemas {
             let columns = table["columns"].as_object().unwrap().iter();
             let columns = columns.map(|(name, kind)| {
                 let kind = kind.as_str().unwrap();
-                Column::new(name, kind, kind)
+                let (kind, collation) =
+                    kind.split_once(' ').map_or((kind, None), |(k, c)| (k, Some(c.into())));
+                Column { collation, ..Column::new(name, kind, kind) }
             });
             let definition = table.get("view").map(|text| text.as_str().unwrap().into());
             Relation { columns: columns.collect(), definition, ..Relation::new(name) }

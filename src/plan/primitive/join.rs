@@ -22,6 +22,10 @@ pub struct Join {
     pub kept: Option<KeptSide>,
     /// The side of which only counts whether it has a row: rows of the other one are shown once.
     pub exists: Option<u8>,
+    /// Where among the keys those of each pair of text columns begin. They are four: the bytes of the value, by which the
+    /// other side is asked, its weights, the weight of a space where the collation ignores spaces at the end, and the
+    /// collation, which must be the same for all rows. Rows meet by the weights.
+    pub text_keys: Vec<usize>,
     /// Keys must be NOT NULL on both sides: otherwise a NULL among them decides about rows that it does not meet.
     pub needs_not_null: bool,
     /// Columns that [`JoinedColumn::Rest`] leaves out, because they are named one by one.
@@ -49,7 +53,7 @@ pub struct JoinSide {
     /// A condition, 0 or 1. Only rows of a kept side that satisfy it meet others; of the other side only such rows are
     /// shown.
     pub has_flag: bool,
-    /// The columns that equal those of the other side, as SQL.
+    /// What equals that of the other side, as SQL.
     pub keys: Vec<Box<str>>,
 }
 
@@ -75,6 +79,8 @@ pub struct JoinQuery {
     pub tail: Option<Template>,
     /// The key whose values are asked for, and the vindex by which it alone decides the shard.
     pub asked: (usize, Option<VindexRef>),
+    /// The column of that key.
+    pub asked_column: Box<str>,
 }
 
 /// A column of a joined row.

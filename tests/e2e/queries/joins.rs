@@ -7,7 +7,7 @@ use super::generate::{DEPTH_MAX, Generator, Query};
 use super::tables::{self, Kind, Source};
 
 /// Columns that tables are joined by. Those of one table that lead others' shards come more than once.
-const KEYS: [(&str, &str, Kind); 13] = [
+const KEYS: [(&str, &str, Kind); 18] = [
     ("a", "g", Kind::Integer),
     ("a", "g", Kind::Integer),
     ("a", "id", Kind::Integer),
@@ -21,6 +21,11 @@ const KEYS: [(&str, &str, Kind); 13] = [
     ("kinds", "dec0", Kind::Decimal),
     ("kinds", "dec2", Kind::Decimal),
     ("kinds", "dt", Kind::Date),
+    ("a", "v", Kind::Text),
+    ("b", "code", Kind::Text),
+    ("kinds", "v", Kind::Text),
+    ("kinds", "vbin", Kind::Text),
+    ("kinds", "lat", Kind::Text),
 ];
 
 /// Tables with columns of one name. One of them is in the other keyspace.
@@ -87,7 +92,7 @@ impl Generator<'_> {
         let left = key(self);
         loop {
             let right = key(self);
-            if (right.2 == Kind::Date) == (left.2 == Kind::Date) {
+            if [Kind::Date, Kind::Text].iter().all(|kind| (right.2 == *kind) == (left.2 == *kind)) {
                 return [left, right];
             }
         }

@@ -161,7 +161,7 @@ impl Tables<'_> {
             let column = columns.iter().find(|known| known.name.eq_ignore_ascii_case(&end.name));
             column.is_some_and(|column| is_compared_as_shown(column.column_type))
         };
-        if key.iter().all(is_known) { Ok(()) } else { Err(refusal()) }
+        if key.iter().all(is_known) || self.is_text(key)? { Ok(()) } else { Err(refusal()) }
     }
 
     /// Of a side only rows that satisfy the condition are read.

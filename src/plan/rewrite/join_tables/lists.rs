@@ -110,6 +110,22 @@ struct Next {
     flag: Option<(usize, usize)>,
 }
 
+/// Columns that are equal; the second one is of the side that is read later.
+struct Pair<'k> {
+    ends: [&'k Column; 2],
+    /// Compared by a collation.
+    is_text: bool,
+}
+
+/// What a side's rows begin with.
+struct Keys<'k> {
+    /// The columns: where those of each begin, and whether they are compared by a collation.
+    columns: Vec<(usize, &'k Column, bool)>,
+    list: Vec<Box<str>>,
+    /// Where those of text begin.
+    texts: Vec<usize>,
+}
+
 /// What each side is grouped by.
 type Groups<'g> = Option<&'g [Vec<Vec<Piece>>]>;
 
@@ -119,32 +135,30 @@ impl Tables<'_> {
         let order = lists.order.clone();
         let mut steps = Vec::new();
         for step in 1..order.len() {
-            let pairs: Vec<[&Column; 2]> =
-                self.keys.iter().filter_map(|key| self.ends(key, order[step], &order[..step])).collect();
-            if pairs.is_empty() {
-                return Err(refusal());
-            }
-            steps.push(pairs);
+            steps.push(self.pairs(order[step], &order[..step])?);
         }
         lists.shown = lists.texts.iter().map(Vec::len).collect();
         let mut nexts = Vec::new();
         for (pairs, side) in steps.iter().zip(&order[1..]).skip(1) {
-            let key = |lists: &mut Lists, column: &Column| {
-                lists.carry(self.side_of_table[column.table], vec![Piece::text(&self.name(column))])
-            };
-            let keys = pairs.iter().map(|[column, _]| key(&mut lists, column)).collect();
-            let names = pairs.iter().map(|[column, _]| self.name(column)).collect();
+            let mut next = Next { keys: Vec::new(), names: Vec::new(), flag: None };
+            for pair in pairs {
+                for text in self.key_texts(pair.ends[0], pair.is_text) {
+                    let side = self.side_of_table[pair.ends[0].table];
+                    next.keys.push(lists.carry(side, vec![Piece::text(&text)]));
+                    next.names.push(text);
+                }
+            }
             let flag = self.meets[*side].as_ref();
-            let flag = flag.map(|(about, flags)| lists.carry(*about, Self::flag_of(flags)));
-            nexts.push(Next { keys, names, flag });
+            next.flag = flag.map(|(about, flags)| lists.carry(*about, Self::flag_of(flags)));
+            nexts.push(next);
         }
         let groups = groups.as_deref();
-        let first: Vec<&Column> = steps[0].iter().map(|[column, _]| *column).collect();
+        let first = self.keys_of(&steps[0], 0);
         let mut outer = self.side(order[0], &first, &lists, groups);
         let mut nexts = nexts.into_iter();
         for (index, pairs) in steps.iter().enumerate() {
             let (step, side) = (index + 1, order[index + 1]);
-            let own: Vec<&Column> = pairs.iter().map(|[_, column]| *column).collect();
+            let own = self.keys_of(pairs, 1);
             let inner = self.side(side, &own, &lists, groups);
             let next = nexts.next();
             let columns = match &next {
@@ -162,6 +176,7 @@ impl Tables<'_> {
                 helpers: 0,
                 kept,
                 exists: None,
+                text_keys: own.texts.clone(),
                 needs_not_null: self.needs_not_null,
                 merged: Vec::new(),
                 description: None,
@@ -183,7 +198,29 @@ impl Tables<'_> {
         }
     }
 
-    fn side(&self, side: usize, keys: &[&Column], lists: &Lists, groups: Groups<'_>) -> JoinSide {
+    /// The pairs of columns by which a side meets those before it.
+    fn pairs(&self, side: usize, before: &[usize]) -> Result<Vec<Pair<'_>>> {
+        let mut pairs = Vec::new();
+        for key in &self.keys {
+            if let Some(ends) = self.ends(key, side, before) {
+                pairs.push(Pair { ends, is_text: self.is_text(key)? });
+            }
+        }
+        if pairs.is_empty() { Err(refusal()) } else { Ok(pairs) }
+    }
+
+    /// The keys of one end of the pairs.
+    fn keys_of<'k>(&self, pairs: &[Pair<'k>], end: usize) -> Keys<'k> {
+        let mut keys = Keys { columns: Vec::new(), list: Vec::new(), texts: Vec::new() };
+        for pair in pairs {
+            keys.columns.push((keys.list.len(), pair.ends[end], pair.is_text));
+            keys.texts.extend(pair.is_text.then_some(keys.list.len()));
+            keys.list.extend(self.key_texts(pair.ends[end], pair.is_text));
+        }
+        keys
+    }
+
+    fn side(&self, side: usize, keys: &Keys<'_>, lists: &Lists, groups: Groups<'_>) -> JoinSide {
         let leader = &self.inputs[self.leader(side)];
         let mut pieces = self.select_list(side, keys, lists, groups.is_some());
         pieces.push(Piece::text(" from "));
@@ -194,27 +231,28 @@ impl Tables<'_> {
             pieces.extend(filter.pieces.iter().cloned());
             pieces.push(Piece::text(")"));
         }
-        let vindexes = (0..).zip(keys).filter_map(|(index, key)| {
+        let by_vindex = keys.columns.iter().find_map(|(at, key, is_text)| {
             let mut reducers = self.inputs[key.table].reducers.iter();
             let by_vindex = reducers.find(|reducer| reducer.vindex.is_some() && reducer.column == key.name);
             let vindex = by_vindex.and_then(|reducer| reducer.vindex.clone());
             let vindex = vindex.or_else(|| self.vindex_of(key.table, &key.name).filter(|_| self.is_semi));
-            Some((index, Some(vindex?)))
+            Some((*at, *key, Some(vindex.filter(|_| !is_text)?)))
         });
-        let asked = vindexes.clone().next().unwrap_or((0, None));
+        let (at, column, vindex) = by_vindex.unwrap_or((0, keys.columns[0].1, None));
         let query = JoinQuery {
             keyspace: leader.keyspace.clone(),
             routing: leader.routing.clone(),
             head: Template { pieces: operator::joined(pieces) },
             tail: groups.map(|groups| self.tail(side, keys, lists, &groups[side])),
-            asked,
+            asked: (at, vindex),
+            asked_column: self.name(column),
         };
-        let keys = keys.iter().map(|key| self.name(key)).collect();
+        let keys = keys.list.clone();
         JoinSide { rows: JoinRows::Query(query), has_flag: !self.flags[side].is_empty(), keys }
     }
 
     /// The query of a side whose one row is all NULLs, as an outer join makes it.
-    fn nulls(&self, side: usize, keys: &[&Column], lists: &Lists, groups: Groups<'_>) -> Template {
+    fn nulls(&self, side: usize, keys: &Keys<'_>, lists: &Lists, groups: Groups<'_>) -> Template {
         let mut pieces = self.select_list(side, keys, lists, groups.is_some());
         let other = quote(&format!("{}_", self.inputs[self.sides[side].tables[0]].alias));
         let is_one = self.sides[side].optional.is_empty() && self.sides[side].tables.len() == 1;
@@ -228,23 +266,18 @@ impl Tables<'_> {
     }
 
     /// A column as SQL.
-    fn name(&self, column: &Column) -> Box<str> {
+    pub(super) fn name(&self, column: &Column) -> Box<str> {
         format!("{}.{}", quote(&self.inputs[column.table].alias), quote(&column.name)).into()
     }
 
-    fn names_of(&self, keys: &[&Column]) -> String {
-        let names: Vec<Box<str>> = keys.iter().map(|key| self.name(key)).collect();
-        names.join(", ")
-    }
-
-    fn select_list(&self, side: usize, keys: &[&Column], lists: &Lists, is_grouped: bool) -> Vec<Piece> {
+    fn select_list(&self, side: usize, keys: &Keys<'_>, lists: &Lists, is_grouped: bool) -> Vec<Piece> {
         // Of a sub-query only counts that there are rows.
         let (verb, count) = match self.is_semi && side == 1 {
             true if !is_grouped => ("select distinct ", ""),
             true => ("select ", ", 1"),
             false => ("select ", ", count(*)"),
         };
-        let mut pieces = vec![Piece::text(verb), Piece::text(&self.names_of(keys))];
+        let mut pieces = vec![Piece::text(verb), Piece::text(&keys.list.join(", "))];
         if is_grouped {
             pieces.push(Piece::text(count));
         }
@@ -262,11 +295,11 @@ impl Tables<'_> {
     }
 
     /// ` group by …`, with the keys, the flag, and what joins that follow need.
-    fn tail(&self, side: usize, keys: &[&Column], lists: &Lists, groups: &[Vec<Piece>]) -> Template {
-        let mut pieces = vec![Piece::text(" group by "), Piece::text(&self.names_of(keys))];
+    fn tail(&self, side: usize, keys: &Keys<'_>, lists: &Lists, groups: &[Vec<Piece>]) -> Template {
+        let mut pieces = vec![Piece::text(" group by "), Piece::text(&keys.list.join(", "))];
         if !self.flags[side].is_empty() {
             // By position, behind the keys and the count.
-            pieces.push(Piece::text(&format!(", {}", keys.len() + 2)));
+            pieces.push(Piece::text(&format!(", {}", keys.list.len() + 2)));
         }
         let place = lists.place(side);
         let carried = lists.texts[place].iter().skip(lists.shown[place]).map(|(text, _)| text);

@@ -10,6 +10,7 @@ mod conditions;
 mod lists;
 mod semi;
 mod sides;
+mod text_keys;
 
 use crate::error::{Error, Result};
 use crate::plan::PlanContext;

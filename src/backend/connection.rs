@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use super::channel::{Channel, ChannelError};
 use super::kill::Killer;
 use super::options::{ConnectOptions, Flavor};
+use super::parameter_kinds::ParameterKinds;
 use super::settings::{Names, SessionSettings};
 use super::statements::{PreparedStatement, StatementCache};
-use super::version::ServerVersion;
+use super::version::{Engine, ServerVersion};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::wire::command::reply_sequences;
 use crate::wire::frame::write_packet_with;
@@ -439,6 +440,14 @@ impl BackendConnection {
     /// The statement that was prepared from `text` under the current settings, if it still is.
     pub fn prepared(&mut self, text: &[u8]) -> Option<Arc<PreparedStatement>> {
         self.statements.get(text, self.settings.hash())
+    }
+
+    /// The same for an execution whose parameters have this past; a server that remembers them has no other one.
+    pub fn prepared_for(&mut self, text: &[u8], past: &ParameterKinds) -> Option<Arc<PreparedStatement>> {
+        match self.version().engine {
+            Engine::MariaDb => self.prepared(text),
+            Engine::MySql => self.statements.get_with_past(text, self.settings.hash(), past),
+        }
     }
 
     /// Forgets a prepared statement that the server says it does not know.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::parameter_kinds::ParameterKinds;
 use crate::wire::ColumnDefinition;
 use crate::wire::frame::{Header, write_packet_with};
 
@@ -138,6 +139,8 @@ struct Entry {
     statement: Arc<PreparedStatement>,
     settings: u64,
     used: u64,
+    /// What it has been executed with.
+    past: ParameterKinds,
 }
 
 impl StatementCache {
@@ -153,6 +156,23 @@ impl StatementCache {
         Some(entry.statement.clone())
     }
 
+    /// The same for an execution that leads to this past, which the statement has from now on.
+    pub(super) fn get_with_past(
+        &mut self,
+        text: &[u8],
+        settings: u64,
+        past: &ParameterKinds,
+    ) -> Option<Arc<PreparedStatement>> {
+        let entry = self.entries.get_mut(text).filter(|entry| entry.settings == settings)?;
+        if !entry.past.leads_to(past) {
+            return None;
+        }
+        entry.past.follow(past);
+        self.clock += 1;
+        entry.used = self.clock;
+        Some(entry.statement.clone())
+    }
+
     /// Adds a statement. Returns the ids that gave way and must be closed: an older one of the same text,
     /// and the least recently used one if the cache was full.
     pub(super) fn insert(
@@ -162,7 +182,7 @@ impl StatementCache {
         statement: Arc<PreparedStatement>,
     ) -> impl Iterator<Item = u32> + use<> {
         self.clock += 1;
-        let entry = Entry { statement, settings, used: self.clock };
+        let entry = Entry { statement, settings, used: self.clock, past: ParameterKinds::default() };
         let replaced = self.entries.insert(text.into(), entry);
         let evicted = if self.entries.len() > self.capacity { self.remove_oldest() } else { None };
         replaced.into_iter().chain(evicted).map(|entry| entry.statement.statement_id)

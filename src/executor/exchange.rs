@@ -262,11 +262,13 @@ async fn exchange(
             false
         }
         Payload::Execute(text, execution) => {
-            let prepared = match connection.prepared(text) {
+            let prepared = match connection.prepared_for(text, execution.past) {
                 Some(prepared) => prepared,
                 None => {
                     settle(connection).await?;
-                    connection.prepare(text).await?
+                    let prepared = connection.prepare(text).await?;
+                    // It takes on the past of the client's statement.
+                    connection.prepared_for(text, execution.past).unwrap_or(prepared)
                 }
             };
             queue_execute(connection, execution, prepared.statement_id)?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::backend::Flavor;
 use crate::backend::pool::Needs;
+use crate::backend::{Flavor, ParameterKinds};
 use crate::server::ClientStream;
 use crate::session::Session;
 use crate::session::lease::Tolerated;
@@ -17,6 +17,8 @@ use crate::wire::{Capabilities, StatusFlags, StatusPatch};
 pub(super) struct Execution<'a> {
     pub(super) parameters: Parameters<'a>,
     pub(super) long_data: &'a LongData,
+    /// What the statement has been executed with, this execution included.
+    pub(super) past: &'a ParameterKinds,
 }
 
 /// A statement that is being run for a session.

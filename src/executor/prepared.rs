@@ -9,6 +9,7 @@ use super::Executor;
 use super::job::{Execution, Job};
 use super::place;
 use super::renaming::Renaming;
+use crate::backend::ParameterKinds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Target;
 use crate::plan::primitive::Gather;
@@ -63,6 +64,7 @@ impl Executor {
             has_inexact_text: described.has_inexact_text(),
             parameter_count,
             types: Vec::new(),
+            past: ParameterKinds::default(),
             long_data: LongData::default(),
             cursor: None,
         };
@@ -167,6 +169,8 @@ impl Executor {
         let parameters = execute
             .parameters(statement.parameter_count.into(), &types)
             .map_err(crate::wire::Malformed::into_client_error)?;
+        let mut past = std::mem::take(&mut statement.past);
+        past.note(parameters.types());
         let new_types = parameters.types_are_new().then(|| parameters.types().to_vec());
         session.needs_binary_rows = needs_binary_rows;
         session.is_prepared = true;
@@ -177,7 +181,7 @@ impl Executor {
                 client,
                 text: &text,
                 lexed: &lexed,
-                execution: Some(Execution { parameters, long_data: &long_data }),
+                execution: Some(Execution { parameters, long_data: &long_data, past: &past }),
                 more_results: false,
             };
             if super::cursor::is_wanted(execute.flags, &job) {
@@ -192,6 +196,7 @@ impl Executor {
         };
         if let Ok(statement) = session.prepared.get_mut(execute.statement_id, "mysqld_stmt_execute") {
             statement.types = new_types.unwrap_or(types);
+            statement.past = past;
             statement.cursor = cursor;
         }
         outcome

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cursor::Cursor;
+use crate::backend::ParameterKinds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::PREPARED_STATEMENTS_PER_SESSION_MAX;
 use crate::sql::Lexed;
@@ -25,6 +26,8 @@ pub struct PreparedStatement {
     pub parameter_count: u16,
     /// Two bytes a parameter, from the last execution that sent types.
     pub types: Vec<u8>,
+    /// The kinds of values that it has been executed with.
+    pub past: ParameterKinds,
     /// Values sent ahead by COM_STMT_SEND_LONG_DATA.
     pub long_data: LongData,
     /// Rows of the last execution that the client is yet to fetch.

@@ -254,7 +254,7 @@ fn routing_by(side: &JoinQuery, list: &List) -> Option<Routing> {
     };
     let values = list.iter().map(|text| value(text)).collect::<Option<Vec<_>>>()?;
     let keys = Keys::Columns(vec![Candidates::Many(RouteList::Values(values))]);
-    Some(Routing::In(Lookup { vindex, keys }))
+    Some(Routing::In(Lookup { vindex, keys, is_text: false }))
 }
 
 /// ` and column in (…)`; of nothing it is never true.

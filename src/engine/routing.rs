@@ -123,7 +123,11 @@ fn one_place<'t>(
     }
     let Keys::Columns(columns) = &lookup.keys else { return Ok(None) };
     let [Candidates::One(value)] = columns.as_slice() else { return Ok(None) };
-    let Some(value) = comparable(&lookup.vindex.0, value_of(value, args)?)? else { return Ok(None) };
+    let value = value_of(value, args)?;
+    if lookup.is_text && !is_string(&value) {
+        return Ok(None);
+    }
+    let Some(value) = comparable(&lookup.vindex.0, value)? else { return Ok(None) };
     match lookup.vindex.0.map(&[value.as_ref()])? {
         Mapping::KeyspaceId(id) => {
             let shard = keyspace.shard_for(&id).ok_or_else(|| no_shard(keyspace))?;
@@ -197,7 +201,6 @@ fn places<'t>(
     args: &dyn Arguments,
     known: &[FoundPlaces<'_>],
 ) -> Result<Vec<ShardPart<'t>>> {
-    let vindex = &lookup.vindex.0;
     let mut found = Found { keyspace, items: vec![None; keyspace.shards().len()] };
     if let Some(answer) = known.iter().find(|answer| answer.lookup == lookup) {
         for id in &answer.places {
@@ -216,13 +219,13 @@ fn places<'t>(
         Keys::Tuples(rows) => {
             for (item, row) in (0_u32..).zip(rows) {
                 let row: Vec<Value> = row.iter().map(|value| value_of(value, args)).collect::<Result<_>>()?;
-                found.add(vindex, row, item)?;
+                found.add(lookup, row, item)?;
             }
         }
         Keys::Columns(columns) => {
             if let [Candidates::Many(RouteList::Arg(list))] = columns.as_slice() {
                 for item in 0..args.list_count(*list)? {
-                    found.add(vindex, vec![args.list_value(*list, item)?], item)?;
+                    found.add(lookup, vec![args.list_value(*list, item)?], item)?;
                 }
                 return Ok(found.parts(true));
             }
@@ -232,7 +235,7 @@ fn places<'t>(
             if count.is_none_or(|count| count > COMBINATIONS_MAX) {
                 return Ok(all(keyspace));
             }
-            combinations(&columns, &mut Vec::new(), &mut |row| found.add(vindex, row, 0))?;
+            combinations(&columns, &mut Vec::new(), &mut |row| found.add(lookup, row, 0))?;
         }
     }
     Ok(found.parts(false))
@@ -307,7 +310,12 @@ struct Found<'t> {
 }
 
 impl<'t> Found<'t> {
-    fn add(&mut self, vindex: &VindexDefinition, row: Vec<Value>, item: u32) -> Result<()> {
+    fn add(&mut self, lookup: &Lookup, row: Vec<Value>, item: u32) -> Result<()> {
+        let vindex = &lookup.vindex.0;
+        if lookup.is_text && row.iter().any(|value| !is_string(value) && *value != Value::Null) {
+            self.add_shards(self.keyspace.shards(), item);
+            return Ok(());
+        }
         let mut values = Vec::with_capacity(row.len());
         for value in row {
             match comparable(vindex, value)? {
@@ -344,6 +352,11 @@ impl<'t> Found<'t> {
         })
         .collect()
     }
+}
+
+/// Are strings compared with it as strings? With numbers and dates they are not: `'01'` and `'1x'` equal 1.
+fn is_string(value: &Value) -> bool {
+    matches!(value, Value::Text(_) | Value::Bytes(_))
 }
 
 /// The value as the server would compare it with the column, so that it maps to where equal values are; `None`
@@ -466,7 +479,7 @@ mod tests {
 
     fn equal(number: i64) -> Lookup {
         let value = RouteValue::Literal(Value::Int(number));
-        Lookup { vindex: vindex("hash"), keys: Keys::Columns(vec![Candidates::One(value)]) }
+        Lookup { vindex: vindex("hash"), keys: Keys::Columns(vec![Candidates::One(value)]), is_text: false }
     }
 
     /// Names of the shards, with the list items of each; `any` for any one.
@@ -494,7 +507,10 @@ mod tests {
         let check = |routing: Routing, expected: &str| assert_eq!(names(&routing, &args).unwrap(), expected);
         let list = Keys::Columns(vec![Candidates::Many(RouteList::Arg(0))]);
         check(Routing::EqualUnique(equal(4)), "80-");
-        check(Routing::In(Lookup { vindex: vindex("hash"), keys: list }), "-40[0] 40-80[2] 80-[1]");
+        check(
+            Routing::In(Lookup { vindex: vindex("hash"), keys: list, is_text: false }),
+            "-40[0] 40-80[2] 80-[1]",
+        );
         check(Routing::Intersect(vec![equal(1), equal(2)]), "-40");
         check(Routing::Intersect(vec![equal(1), equal(4)]), "any");
         check(Routing::SameShard(vec![vec![equal(1)], vec![equal(2)]]), "-40");
@@ -503,6 +519,19 @@ mod tests {
         check(Routing::None, "any");
         let apart = Routing::SameShard(vec![vec![equal(1)], vec![equal(4)]]);
         assert_eq!(names(&apart, &args).unwrap_err().kind(), Some(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn strings_may_equal_numbers_on_all_shards() {
+        let check = |value: Value, is_text: bool, expected: &str| {
+            let keys = Keys::Columns(vec![Candidates::One(RouteValue::Literal(value))]);
+            let routing = Routing::EqualUnique(Lookup { vindex: vindex("xxhash"), keys, is_text });
+            assert_eq!(names(&routing, &FakeArguments::default()).unwrap(), expected);
+        };
+        check(Value::Int(12), true, "-40 40-80 80-");
+        check(Value::Double(0.5), true, "-40 40-80 80-");
+        check(Value::Null, true, "any");
+        check(Value::text("1"), true, "80-");
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Restriction<'_> {
         };
         let values = values.iter().map(|text| value(text)).collect::<Option<Vec<_>>>()?;
         let keys = Keys::Columns(vec![Candidates::Many(RouteList::Values(values))]);
-        Some(Routing::In(Lookup { vindex, keys }))
+        Some(Routing::In(Lookup { vindex, keys, is_text: false }))
     }
 }
 

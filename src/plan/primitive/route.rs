@@ -59,6 +59,8 @@ pub struct Lookup {
     pub vindex: VindexRef,
     /// What its columns are equal to.
     pub keys: Keys,
+    /// A column is known to be a string. Servers compare it with a number as numbers, so that any string may be equal.
+    pub is_text: bool,
 }
 
 /// How a [`Lookup`]'s values are given.

@@ -206,8 +206,10 @@ impl Facts {
                 let found = self.candidates.iter().filter(|(key, _)| is(key, name));
                 found.map(|(_, candidates)| candidates.clone()).collect::<Vec<_>>()
             };
-            let lookup =
-                |keys| Restriction::Lookup(Lookup { vindex: VindexRef(vindex.vindex.clone()), keys });
+            let is_text = vindex.columns.iter().all(|name| is_text(&analysis.instances[instance], name));
+            let lookup = |keys| {
+                Restriction::Lookup(Lookup { vindex: VindexRef(vindex.vindex.clone()), keys, is_text })
+            };
             if let [column] = vindex.columns.as_slice() {
                 found
                     .extend(of(column).into_iter().map(|candidates| lookup(Keys::Columns(vec![candidates]))));
@@ -261,7 +263,7 @@ impl Facts {
                 };
                 if fits && key.instance == instance && key.name.eq_ignore_ascii_case(column) {
                     let vindex = VindexRef(vindex.vindex.clone());
-                    found.push(Restriction::Lookup(Lookup { vindex, keys: keys.clone() }));
+                    found.push(Restriction::Lookup(Lookup { vindex, keys: keys.clone(), is_text: false }));
                 }
             }
         }
@@ -275,8 +277,10 @@ impl Facts {
             |key: &KeyColumn, name: &str| key.instance == instance && key.name.eq_ignore_ascii_case(name);
         for vindex in analysis.instances[instance].lookup_vindexes() {
             let Some(name) = vindex.columns.first() else { continue };
+            // Its table is asked with the same comparison.
+            let (vindex, is_text) = (&vindex.vindex, false);
             let lookup =
-                |keys| Restriction::Lookup(Lookup { vindex: VindexRef(vindex.vindex.clone()), keys });
+                |keys| Restriction::Lookup(Lookup { vindex: VindexRef(vindex.clone()), keys, is_text });
             let of_column = self.candidates.iter().filter(|(key, _)| is(key, name));
             found.extend(of_column.map(|(_, candidates)| lookup(Keys::Columns(vec![candidates.clone()]))));
             for (keys, rows) in &self.tuples {
@@ -299,6 +303,20 @@ fn type_of(instance: &Instance, name: &str) -> Option<(ColumnType, bool)> {
 
 fn is_integer(instance: &Instance, name: &str) -> bool {
     type_of(instance, name).is_some_and(|(column_type, _)| column_type.is_integral())
+}
+
+fn is_text(instance: &Instance, name: &str) -> bool {
+    type_of(instance, name).is_some_and(|(column_type, _)| {
+        matches!(
+            column_type,
+            ColumnType::VarChar
+                | ColumnType::Char
+                | ColumnType::Text
+                | ColumnType::VarBinary
+                | ColumnType::Binary
+                | ColumnType::Blob
+        )
+    })
 }
 
 /// BINARY is filled up with zeros, which the ids do not have.

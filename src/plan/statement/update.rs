@@ -186,14 +186,15 @@ pub(super) fn finish(
         }
         place => place?,
     };
-    let several = if place.routing.is_single() && !matches!(place.routing, Routing::SameShard(_)) {
+    let several = if is_at_one_shard(&place.routing) {
         Several::Never
     } else {
         let is_tied = form.from_count > 0 && analysis.reaches_all(0, 0..analysis.instances.len());
         if form.is_limited || analysis.blocker.is_some() || !is_tied {
             reads().map_or_else(|error| refusal(&error), |first| Ok(Several::ReadFirst(Box::new(first))))?
         } else if form.returns {
-            Several::Unsupported("RETURNING over several shards".into())
+            let query = whole_template(source, &query).narrowed(&place.routing);
+            Several::WriteReturning { query, is_same: false }
         } else {
             Several::Write(whole_template(source, &query).narrowed(&place.routing))
         }
@@ -215,6 +216,14 @@ fn whole_template(source: &Source<'_>, query: &Query) -> Query {
             Query::Template(source.pieces(source.range(), &crate::plan::source::Edits::default()))
         }
         Query::Template(_) => query.clone(),
+    }
+}
+
+/// A change that returns rows, which every shard does alike.
+pub(super) fn returning(several: Several) -> Several {
+    match several {
+        Several::WriteSame(query) => Several::WriteReturning { query, is_same: true },
+        other => other,
     }
 }
 

@@ -29,6 +29,9 @@ use crate::session::transaction::Pin;
 use crate::sql::{DdlVerb, LexFlags, LexOptions, Lexed, StatementKind, lex};
 use crate::topology::{Keyspace, KeyspaceName, Shard, ShardName, Snapshot, TabletType};
 
+const OTHER_TYPE: &str =
+    "a comparison of a sharding key with a value of another type, which any shard may match";
+
 impl Executor {
     /// Runs a statement that has a plan.
     pub(super) async fn planned(&self, job: &mut Job<'_>) -> Result<()> {
@@ -153,6 +156,9 @@ impl Executor {
                 }
             }
             Several::Write(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, false)).await,
+            Several::WriteReturning { query, is_same } => {
+                Box::pin(self.write_returning(job, &keyspace, &parts, (query, *is_same))).await
+            }
             Several::WriteSame(query) => Box::pin(self.write_to(job, &keyspace, &parts, query, true)).await,
             Several::ReadFirst(first) => Box::pin(self.read_first(job, first)).await,
             Several::Unsupported(what) if job.lexed.kind.is_dml() => {
@@ -161,12 +167,7 @@ impl Executor {
             Several::Unsupported(what) => {
                 Box::pin(self.with_views_expanded(job, Error::unsupported(what.as_ref()))).await
             }
-            Several::Never => {
-                let error = Error::unsupported(
-                    "a comparison of a sharding key with a value of another type, which any shard may match",
-                );
-                Box::pin(self.gather_instead(job, route, error)).await
-            }
+            Several::Never => Box::pin(self.gather_instead(job, route, Error::unsupported(OTHER_TYPE))).await,
         };
         match outcome {
             Ok(()) => Ok(()),

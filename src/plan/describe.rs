@@ -97,6 +97,10 @@ impl Tree<'_> {
             Several::ReadFirst(first) => self.read_first(first, depth + 1),
             Several::Unsupported(what) => self.line(depth + 1, &format!("several: unsupported: {what}")),
             Several::Write(query) => self.several_write(depth + 1, "several: added up", query, &route.query),
+            Several::WriteReturning { query, is_same } => {
+                let what = if *is_same { "several: the rows of one" } else { "several: the rows of all" };
+                self.several_write(depth + 1, what, query, &route.query);
+            }
             Several::WriteSame(query) => {
                 self.several_write(depth + 1, "several: the same", query, &route.query)
             }

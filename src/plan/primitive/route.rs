@@ -97,6 +97,13 @@ pub enum Several {
     Unsupported(Box<str>),
     /// A statement without rows: this query goes to each, affected rows are added up.
     Write(Query),
+    /// A change that returns rows (`DELETE … RETURNING`): this query goes to each shard.
+    WriteReturning {
+        /// What goes to each.
+        query: Query,
+        /// It does the same on each shard: the rows are those of one.
+        is_same: bool,
+    },
     /// A statement without rows that does the same on each shard: affected rows are those of one.
     WriteSame(Query),
 }

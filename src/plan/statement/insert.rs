@@ -192,11 +192,9 @@ fn with_rows(
 
 /// Every shard gets every row.
 fn copied(insert: &InsertText<'_>, table: &Table, query: &Query) -> Result<(Routing, Several)> {
-    if insert.returns() {
-        return Err(Error::unsupported("RETURNING over several shards"));
-    }
     let route = update::copies(&insert.source, table.keyspace.clone(), query.clone(), None)?;
-    Ok((route.routing, route.several))
+    let several = if insert.returns() { update::returning(route.several) } else { route.several };
+    Ok((route.routing, several))
 }
 
 fn whole(insert: &InsertText<'_>, edits: &Edits) -> Query {

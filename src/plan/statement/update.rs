@@ -174,7 +174,10 @@ pub(super) fn finish(
         };
         // Shards do not have the session's variables.
         let reads_first = form.is_limited || session::assigns(source);
-        let route = copies(source, keyspace.clone(), query, reads_first.then_some(&reads))?;
+        let mut route = copies(source, keyspace.clone(), query, reads_first.then_some(&reads))?;
+        if form.returns {
+            route.several = returning(route.several);
+        }
         return plan(Primitive::Route(route));
     }
     if form.keeps_lookups && !form.moves {
@@ -207,6 +210,15 @@ pub(super) fn finish(
         return plan(Primitive::ReadFirst(Box::new(first)));
     }
     plan(Primitive::Route(route))
+}
+
+/// Is it one shard, whatever the values are? A string may equal a number on any.
+fn is_at_one_shard(routing: &Routing) -> bool {
+    match routing {
+        Routing::EqualUnique(lookup) => !lookup.is_text,
+        Routing::SameShard(_) => false,
+        other => other.is_single(),
+    }
 }
 
 /// The text as a template, so that lists in it can be narrowed.

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{create_view, route_plan};
+use super::{create_select, create_view, route_plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::primitive::{Distinct, EachShard, Primitive, Query, Routing, Several};
 use crate::plan::source::{Edits, Source};
@@ -46,9 +46,34 @@ pub(super) fn plan(ctx: &PlanContext<'_>, source: &Source<'_>) -> Result<Plan> {
         StatementKind::Ddl(Ddl { is_temporary: true, .. }) => {
             (Routing::Scatter, Several::Unsupported("temporary tables in a sharded keyspace".into()))
         }
+        StatementKind::Ddl(Ddl { verb: DdlVerb::Create, object: DdlObject::Table, .. }) => {
+            (Routing::Scatter, create_table(ctx, source, &keyspace, &query))
+        }
         _ => (Routing::Scatter, Several::WriteSame(query.clone())),
     };
     Ok(route_plan(kind, Some(keyspace), routing, query, several))
+}
+
+/// How several shards make a table, perhaps with rows.
+fn create_table(
+    ctx: &PlanContext<'_>,
+    source: &Source<'_>,
+    keyspace: &KeyspaceName,
+    query: &Query,
+) -> Several {
+    let Some(at) = create_select::query_at(source) else { return Several::WriteSame(query.clone()) };
+    let name = new_table(source).unwrap_or_default();
+    if create_select::is_union_of_shards(ctx, source, keyspace, &name, at) {
+        return Several::Write(query.clone());
+    }
+    Several::Unsupported("this form of CREATE TABLE … SELECT over several shards".into())
+}
+
+/// The name of the table that is made, without its keyspace.
+fn new_table(source: &Source<'_>) -> Option<String> {
+    let first = first_index(source)?;
+    let is_qualified = source.tokens().get(first + 1).is_some_and(|token| token.kind == TokenKind::Dot);
+    Some(source.name(if is_qualified { first + 2 } else { first }))
 }
 
 /// `foreignKeyMode: disallow` of the VSchema: no table may get a foreign key.

@@ -4,6 +4,7 @@ mod added_keys;
 mod assigned_variables;
 mod carried_columns;
 mod change_text;
+mod create_select;
 mod create_view;
 mod ddl;
 mod delete;

@@ -3,15 +3,17 @@
 //! Only comparisons of an aggregate or a group key with a constant are done here, as numbers; everything else is
 //! refused. (When each group is on one shard this rule is not asked: HAVING stays in the shards' query.)
 
+use super::split_aggregate::Group;
 use super::{position, same_item, split_aggregate};
 use crate::error::{Error, Result};
 use crate::plan::operator::{Horizon, joined};
 use crate::plan::primitive::{
     AggregateColumn, AggregateFunction, ColumnRef, Comparison, Condition, Piece, Predicate,
 };
+use crate::plan::semantics::analyze::group_exprs;
 use crate::plan::semantics::conjunct::constant;
 use crate::plan::semantics::walk::{self, bare};
-use crate::sql::ast::{BinaryOperator, Expr, UnaryOperator};
+use crate::sql::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 
 pub(crate) fn apply(horizon: &mut Horizon<'_>) -> Result<()> {
     let Some(having) = &horizon.select.having else { return Ok(()) };
@@ -118,6 +120,13 @@ fn column_of(horizon: &mut Horizon<'_>, expr: &Expr) -> Result<ColumnRef> {
         Expr::Identifier(name) => horizon.aliased(name),
         _ => None,
     };
+    if let Expr::Identifier(name) = expr
+        && horizon.mentions_alias(expr)?
+        && is_grouped_by(horizon, name)?
+    {
+        // HAVING takes the column, not the alias, and the server warns: the server shall do it.
+        return Err(refusal());
+    }
     if position(expr).is_some() {
         return Err(refusal());
     }
@@ -136,6 +145,26 @@ fn column_of(horizon: &mut Horizon<'_>, expr: &Expr) -> Result<ColumnRef> {
     let column = horizon.helper(text);
     split_aggregate::add_column(horizon, expr, &range, column)?;
     Ok(column)
+}
+
+/// Is a column of that name grouped by, under whatever alias?
+fn is_grouped_by(horizon: &Horizon<'_>, name: &Ident) -> Result<bool> {
+    for key in group_exprs(&horizon.select.group_by) {
+        let column = match split_aggregate::group_item(horizon, key)? {
+            Group::Item(index) => horizon.items[index].expr,
+            Group::Expression => Some(key),
+            Group::Name => return Ok(true),
+        };
+        let last = match column.map(bare) {
+            Some(Expr::Identifier(own)) => Some(own),
+            Some(Expr::CompoundIdentifier(names)) => names.last(),
+            _ => None,
+        };
+        if last.is_some_and(|last| last.value.eq_ignore_ascii_case(&name.value)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where a function call stands in the text.

@@ -142,9 +142,9 @@ impl Executor {
         let outcome = match &route.several {
             Several::Gather(gather) => Box::pin(self.gather(job, gather)).await,
             Several::Finish(finish) => {
-                match Box::pin(self.finish_groups(job, &keyspace, &parts, finish)).await? {
-                    Finished::Done => Ok(()),
-                    Finished::Not(error) => Box::pin(self.gather_instead(job, route, error)).await,
+                match Box::pin(self.finish_groups(job, &keyspace, &parts, finish)).await {
+                    Ok(Finished::Not(error)) => Box::pin(self.gather_instead(job, route, error)).await,
+                    outcome => outcome.map(drop),
                 }
             }
             Several::Combine(tree) => {
@@ -174,7 +174,7 @@ impl Executor {
             Err(error) => match Box::pin(self.in_servers_words(job, route, &parts, error)).await {
                 // MySQL does not find every expression again that it groups by, such as INTERVAL(…): the client's text
                 // is right, ours is not.
-                Doubt::Ours(error) if matches!(route.several, Several::Combine(_)) && !has_begun => {
+                Doubt::Ours(error) if route.several.is_combined() && !has_begun => {
                     Box::pin(self.gather_instead(job, route, error)).await
                 }
                 Doubt::Ours(error) | Doubt::Settled(error) => Err(error),

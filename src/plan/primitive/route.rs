@@ -108,6 +108,13 @@ pub enum Several {
     WriteSame(Query),
 }
 
+impl Several {
+    /// Are rows of the shards combined, by a query of the router's making?
+    pub fn is_combined(&self) -> bool {
+        matches!(self, Self::Combine(_) | Self::Finish(_))
+    }
+}
+
 impl VindexRef {
     /// The vindex's name in its keyspace.
     pub fn name(&self) -> &str {

@@ -150,10 +150,7 @@ impl StatementCache {
 
     /// The statement prepared from `text` under the same settings; counts as a use.
     pub(super) fn get(&mut self, text: &[u8], settings: u64) -> Option<Arc<PreparedStatement>> {
-        let entry = self.entries.get_mut(text).filter(|entry| entry.settings == settings)?;
-        self.clock += 1;
-        entry.used = self.clock;
-        Some(entry.statement.clone())
+        self.get_if(text, settings, |_| true)
     }
 
     /// The same for an execution that leads to this past, which the statement has from now on.
@@ -163,11 +160,25 @@ impl StatementCache {
         settings: u64,
         past: &ParameterKinds,
     ) -> Option<Arc<PreparedStatement>> {
+        self.get_if(text, settings, |own| {
+            let leads_there = own.leads_to(past);
+            if leads_there {
+                own.follow(past);
+            }
+            leads_there
+        })
+    }
+
+    fn get_if(
+        &mut self,
+        text: &[u8],
+        settings: u64,
+        may_serve: impl FnOnce(&mut ParameterKinds) -> bool,
+    ) -> Option<Arc<PreparedStatement>> {
         let entry = self.entries.get_mut(text).filter(|entry| entry.settings == settings)?;
-        if !entry.past.leads_to(past) {
+        if !may_serve(&mut entry.past) {
             return None;
         }
-        entry.past.follow(past);
         self.clock += 1;
         entry.used = self.clock;
         Some(entry.statement.clone())

@@ -195,26 +195,8 @@ fn is_number(expr: &Expr) -> bool {
 /// Types that are compared by value.
 fn is_by_value(column_type: ColumnType) -> bool {
     use ColumnType as T;
-    matches!(
-        column_type,
-        T::Int8
-            | T::UInt8
-            | T::Int16
-            | T::UInt16
-            | T::Int24
-            | T::UInt24
-            | T::Int32
-            | T::UInt32
-            | T::Int64
-            | T::UInt64
-            | T::Float64
-            | T::Timestamp
-            | T::Date
-            | T::Time
-            | T::DateTime
-            | T::Year
-            | T::Decimal
-    )
+    column_type.is_integral()
+        || matches!(column_type, T::Float64 | T::Timestamp | T::Date | T::Time | T::DateTime | T::Decimal)
 }
 
 /// Neighbouring texts as one, so that equal texts are equal pieces.

@@ -340,25 +340,9 @@ fn joints(select: &Select) -> Result<Vec<Joint<'_>>> {
 
 fn is_compared_as_shown(column_type: ColumnType) -> bool {
     use ColumnType as T;
-    matches!(
-        column_type,
-        T::Int8
-            | T::UInt8
-            | T::Int16
-            | T::UInt16
-            | T::Int24
-            | T::UInt24
-            | T::Int32
-            | T::UInt32
-            | T::Int64
-            | T::UInt64
-            | T::Date
-            | T::Time
-            | T::DateTime
-            | T::Decimal
-            | T::VarBinary
-            | T::Binary
-    )
+    let is_integer = column_type.is_integral() && column_type != T::Year;
+    is_integer
+        || matches!(column_type, T::Date | T::Time | T::DateTime | T::Decimal | T::VarBinary | T::Binary)
 }
 
 fn kind(join: &Join) -> Result<(Option<usize>, &JoinConstraint)> {
